@@ -1,0 +1,15 @@
+//! From MISP attribute to indicators: which types are loaded, how composites
+//! split, what a value must look like, and in which namespace it is kept.
+//!
+//! Pure: no clock, no network, no file. Every rule about a type stands in
+//! [`types`], every rule about a value in [`check`].
+
+mod check;
+pub mod namespace;
+pub mod split;
+pub mod types;
+
+pub use check::Skip;
+pub use namespace::{Category, Namespace};
+pub use split::split;
+pub use types::MispType;
