@@ -15,3 +15,4 @@ pub mod cache;
 pub mod config;
 pub mod error;
 pub mod indicator;
+pub mod ledger;

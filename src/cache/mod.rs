@@ -1,6 +1,17 @@
 //! memcached: keys, values, and the way there.
 //!
-//! [`key`] and [`value`] are pure codecs.
+//! - Pure: [`key`], [`value`], [`ttl`], [`merge`], [`reply`], [`ring`], [`changes`]
+//! - One socket: [`connection`], and what a server is asked over it: [`server`]
+//! - All servers: [`fleet`]
 
+pub mod address;
+pub mod changes;
+pub mod connection;
+pub mod fleet;
 pub mod key;
+pub mod merge;
+pub mod reply;
+pub mod ring;
+pub mod server;
+pub mod ttl;
 pub mod value;

@@ -1,0 +1,123 @@
+//! What is to be changed in memcached: tags to add to keys and to take from them.
+//!
+//! Kept compact (one byte arena, one small item each), since a first load hands
+//! over tens of thousands at once.
+
+use super::ttl::ExpiresAt;
+use crate::indicator::MispType;
+
+/// One tag to add or to take away.
+#[derive(Debug, Clone, Copy)]
+struct Item {
+    start: u32,
+    len: u16,
+    kind: MispType,
+    remove: bool,
+    /// Unix seconds; 0: never.
+    expires: u32,
+    event: u64,
+}
+
+/// One change as it is read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change<'a> {
+    /// The key, not longer than [`super::key::MAX_WIRE_KEY`] on the wire.
+    pub key: &'a [u8],
+    /// The event of the tag.
+    pub event: u64,
+    /// The attribute type of the tag.
+    pub kind: MispType,
+    /// Take the tag away instead of adding it.
+    pub remove: bool,
+    /// When the key goes, if the tag is added.
+    pub expires: ExpiresAt,
+}
+
+/// A list of changes, in the order they were pushed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    arena: Vec<u8>,
+    items: Vec<Item>,
+}
+
+impl Changes {
+    /// Appends a change whose key `write_key` appends to the buffer it is given.
+    pub fn push(
+        &mut self,
+        write_key: impl FnOnce(&mut Vec<u8>),
+        event: u64,
+        kind: MispType,
+        remove: bool,
+        expires: ExpiresAt,
+    ) {
+        let start = self.arena.len();
+        write_key(&mut self.arena);
+        self.items.push(Item {
+            start: start as u32,
+            len: (self.arena.len() - start) as u16,
+            kind,
+            remove,
+            // memcached's clock has 32 bits too; a moment beyond them is as good as never.
+            expires: expires.map_or(0, |at| u32::try_from(at).unwrap_or(0)),
+            event,
+        });
+    }
+
+    /// Number of changes.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Bytes held; callers apply the list before it grows large.
+    pub fn bytes(&self) -> usize {
+        self.arena.len() + self.items.len() * size_of::<Item>()
+    }
+
+    /// Forgets all changes and keeps the memory.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.items.clear();
+    }
+
+    /// The change at `index`.
+    pub fn get(&self, index: usize) -> Change<'_> {
+        let item = &self.items[index];
+        let start = item.start as usize;
+        Change {
+            key: &self.arena[start..start + usize::from(item.len)],
+            event: item.event,
+            kind: item.kind,
+            remove: item.remove,
+            expires: (item.expires != 0).then_some(u64::from(item.expires)),
+        }
+    }
+
+    /// All changes in order.
+    pub fn iter(&self) -> impl Iterator<Item = Change<'_>> {
+        (0..self.items.len()).map(|i| self.get(i))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_pushed_comes_back() {
+        let md5 = MispType::from_name("md5").unwrap();
+        let mut changes = Changes::default();
+        changes.push(|k| k.extend_from_slice(b"misp-md5:aa"), 7, md5, false, Some(1_795_000_000));
+        changes.push(|k| k.extend_from_slice(b"misp-md5:b"), 1 << 40, md5, true, None);
+        let all: Vec<Change> = changes.iter().collect();
+        let add = Change { key: b"misp-md5:aa", event: 7, kind: md5, remove: false, expires: Some(1_795_000_000) };
+        let remove = Change { key: b"misp-md5:b", event: 1 << 40, kind: md5, remove: true, expires: None };
+        assert_eq!(all, [add, remove]);
+        changes.clear();
+        assert!(changes.is_empty());
+    }
+}

@@ -1,0 +1,230 @@
+//! One connection to one server: bytes out while bytes come in.
+//!
+//! The socket is non-blocking, so replies are read whenever they are there, also
+//! in the middle of writing: memcached stops reading once about 1,400 of its
+//! replies wait unread on a unix socket (measured with 1.6.18), and a writer that
+//! waits for it would wait for ever.
+
+use super::address::Address;
+use super::reply::{self, Garbage, Reply};
+use crate::error::{Error, Kind, Result};
+use memcache::exp::ReturnCode;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+/// Bytes asked of the socket at once.
+const READ_SIZE: usize = 64 * 1024;
+
+/// The socket itself.
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    fn io(&mut self) -> &mut dyn ReadWrite {
+        match self {
+            Stream::Tcp(s) => s,
+            Stream::Unix(s) => s,
+        }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(s) => s.as_fd(),
+            Stream::Unix(s) => s.as_fd(),
+        }
+    }
+}
+
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+/// An open connection.
+pub struct Connection {
+    stream: Stream,
+    address: Address,
+    timeout: Duration,
+    input: Vec<u8>,
+    /// How much of `input` has been handed out.
+    taken: usize,
+    /// How much of `input` holds bytes.
+    filled: usize,
+}
+
+impl Connection {
+    /// Connects; each wait of the connection is bounded by `timeout`.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`], naming the address.
+    pub fn open(address: &Address, timeout: Duration) -> Result<Connection> {
+        let stream = match address {
+            Address::Unix(path) => UnixStream::connect(path).and_then(|s| {
+                s.set_nonblocking(true)?;
+                Ok(Stream::Unix(s))
+            }),
+            Address::Tcp(host, port) => connect_tcp(host, *port, timeout).map(Stream::Tcp),
+        };
+        let stream = stream.map_err(|e| {
+            let text = format!("memcached {address} cannot be reached: {e}; is it running, and do memcached.host and memcached.port name it?");
+            Error::new(Kind::Unavailable, text)
+        })?;
+        Ok(Connection { stream, address: address.clone(), timeout, input: vec![0; READ_SIZE], taken: 0, filled: 0 })
+    }
+
+    /// The server's address.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Sends `commands`, which end with `mn`, and hands each reply before the `MN` to `each`.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`]: the server closed, stalled longer than the time-out or
+    /// sent what is no reply. The connection is of no more use then.
+    pub fn exchange(&mut self, commands: &[u8], mut each: impl FnMut(Reply<'_>)) -> Result<()> {
+        debug_assert!(commands.ends_with(b"mn\r\n"));
+        self.talk(commands, |bytes| match reply::parse(bytes)? {
+            None => Ok(None),
+            Some((Reply::Meta { code: ReturnCode::Mn, .. }, used)) => Ok(Some((used, true))),
+            Some((reply, used)) => {
+                each(reply);
+                Ok(Some((used, false)))
+            }
+        })
+    }
+
+    /// Sends a text command whose answer is lines up to `END`, such as `stats`.
+    ///
+    /// # Errors
+    /// As [`Connection::exchange`]; also where the server refuses the command.
+    pub fn lines(&mut self, command: &[u8], mut each: impl FnMut(&[u8])) -> Result<()> {
+        self.talk(command, |bytes| {
+            let Some((line, used)) = reply::line(bytes)? else { return Ok(None) };
+            if line == b"END" || line == b"RESET" || line == b"OK" {
+                return Ok(Some((used, true)));
+            }
+            if line.starts_with(b"ERROR") || line.starts_with(b"CLIENT_ERROR") || line.starts_with(b"SERVER_ERROR") {
+                return Err(Garbage(String::from_utf8_lossy(line).into_owned()));
+            }
+            each(line);
+            Ok(Some((used, false)))
+        })
+    }
+
+    /// Writes all of `out` and reads until `next` says that the answer is complete.
+    /// `next` gets the unread bytes and says how many it took and whether that was the end.
+    fn talk(
+        &mut self,
+        out: &[u8],
+        mut next: impl FnMut(&[u8]) -> Result<Option<(usize, bool)>, Garbage>,
+    ) -> Result<()> {
+        let mut written = 0;
+        let mut done = false;
+        let mut last_progress = Instant::now();
+        loop {
+            let mut progress = false;
+            if written < out.len() {
+                match self.stream.io().write(&out[written..]) {
+                    Ok(0) => return Err(self.broken("it takes no more bytes")),
+                    Ok(n) => {
+                        written += n;
+                        progress = true;
+                    }
+                    Err(e) if waits(&e) => {}
+                    Err(e) => return Err(self.broken(&e.to_string())),
+                }
+            }
+            match self.fill() {
+                Ok(0) => return Err(self.broken("it closed the connection")),
+                Ok(_) => progress = true,
+                Err(e) if waits(&e) => {}
+                Err(e) => return Err(self.broken(&e.to_string())),
+            }
+            while !done {
+                match next(&self.input[self.taken..self.filled]) {
+                    Ok(Some((used, end))) => {
+                        self.taken += used;
+                        done = end;
+                    }
+                    Ok(None) => break,
+                    Err(Garbage(what)) => return Err(self.broken(&format!("it answered {what:?}"))),
+                }
+            }
+            if done && written == out.len() {
+                return Ok(());
+            }
+            if progress {
+                last_progress = Instant::now();
+                if written < out.len() {
+                    continue;
+                }
+            } else if last_progress.elapsed() > self.timeout {
+                let text = format!("it has been silent for {} s (memcached.timeout)", self.timeout.as_secs());
+                return Err(self.broken(&text));
+            }
+            self.wait(written < out.len())?;
+        }
+    }
+
+    /// Reads what is there behind the unread bytes.
+    fn fill(&mut self) -> io::Result<usize> {
+        if self.taken == self.filled {
+            self.taken = 0;
+            self.filled = 0;
+        } else if self.taken > 0 && self.filled == self.input.len() {
+            self.input.copy_within(self.taken..self.filled, 0);
+            self.filled -= self.taken;
+            self.taken = 0;
+        }
+        if self.filled == self.input.len() {
+            // One reply larger than the buffer: memcached's values are at most 1 GiB,
+            // ours at most the item limit, so this stays small.
+            self.input.resize(self.input.len() * 2, 0);
+        }
+        let n = self.stream.io().read(&mut self.input[self.filled..])?;
+        self.filled += n;
+        Ok(n)
+    }
+
+    /// Waits until the socket can be read (or written), a second at most.
+    fn wait(&self, writing: bool) -> Result<()> {
+        let mut interest = PollFlags::IN;
+        if writing {
+            interest |= PollFlags::OUT;
+        }
+        let timeout = Timespec { tv_sec: 1, tv_nsec: 0 };
+        match poll(&mut [PollFd::from_borrowed_fd(self.stream.fd(), interest)], Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(e) => Err(self.broken(&e.to_string())),
+        }
+    }
+
+    fn broken(&self, what: &str) -> Error {
+        Error::new(Kind::Unavailable, format!("memcached {}: {what}", self.address))
+    }
+}
+
+fn waits(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Tries each address of the name in turn.
+fn connect_tcp(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_nonblocking(true)?;
+                return Ok(stream);
+            }
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,139 @@
+//! All servers of the configuration, as one cache.
+//!
+//! `replicate`: every server holds every key. `ring`: each key is on the one
+//! server where Dalli looks for it.
+
+use super::address::{Address, DEFAULT_PORT};
+use super::changes::Changes;
+use super::key::Keys;
+use super::merge::Expiry;
+use super::ring::Ring;
+use super::server::{Applied, Server};
+use crate::config::{Distribution, Memcached};
+use crate::error::Result;
+use std::thread;
+
+/// The open servers.
+pub struct Fleet {
+    servers: Vec<Server>,
+    /// Only where keys are spread.
+    ring: Option<Ring>,
+    keys: Keys,
+}
+
+/// The addresses that the configuration names.
+///
+/// # Errors
+/// [`crate::error::Kind::Config`]: one of them cannot be read.
+pub fn addresses(config: &Memcached) -> Result<Vec<Address>> {
+    if config.servers.is_empty() {
+        return Ok(vec![if config.host.starts_with('/') || config.host.starts_with("unix:") {
+            Address::parse(&config.host, DEFAULT_PORT)?
+        } else {
+            Address::Tcp(config.host.clone(), config.port)
+        }]);
+    }
+    config.servers.iter().map(|s| Address::parse(s, config.port)).collect()
+}
+
+/// The ring of these servers, where the configuration spreads keys over several.
+pub fn ring(config: &Memcached, addresses: &[Address]) -> Option<Ring> {
+    let spread = config.distribution == Distribution::Ring && addresses.len() > 1;
+    // Dalli's names: host and port without brackets, or the path of a socket.
+    let name = |a: &Address| match a {
+        Address::Tcp(host, port) => format!("{host}:{port}"),
+        Address::Unix(path) => path.display().to_string(),
+    };
+    spread.then(|| Ring::new(&addresses.iter().map(name).collect::<Vec<_>>()))
+}
+
+impl Fleet {
+    /// Connects to every server.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Unavailable`]: one of them cannot be reached.
+    pub fn open(config: &Memcached) -> Result<Fleet> {
+        let addresses = addresses(config)?;
+        let servers =
+            addresses.iter().map(|a| Server::open(a, config.timeout.duration())).collect::<Result<Vec<_>>>()?;
+        Ok(Fleet { servers, ring: ring(config, &addresses), keys: Keys::new(&config.prefix) })
+    }
+
+    /// The builder of this cache's keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The servers, in the order of the configuration.
+    pub fn servers(&mut self) -> &mut [Server] {
+        &mut self.servers
+    }
+
+    /// Whether keys are spread over the servers.
+    pub fn is_ring(&self) -> bool {
+        self.ring.is_some()
+    }
+
+    /// Applies the changes on every server that holds their keys. The counts are
+    /// those of all servers in a ring, of the first one otherwise.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Unavailable`]: a server broke off; the others were served.
+    pub fn apply(&mut self, changes: &Changes, expiry: Expiry, now: u64) -> Result<Applied> {
+        let all: Vec<usize> = (0..self.servers.len()).collect();
+        self.apply_on(&all, changes, expiry, now)
+    }
+
+    /// The same on some of the servers, by their index.
+    ///
+    /// # Errors
+    /// As [`Fleet::apply`].
+    pub fn apply_on(&mut self, which: &[usize], changes: &Changes, expiry: Expiry, now: u64) -> Result<Applied> {
+        let ring = self.ring.as_ref();
+        let one = |index: usize, server: &mut Server| {
+            server.apply(changes, |key| ring.is_none_or(|r| r.server(key) == index), expiry, now)
+        };
+        let chosen = self.servers.iter_mut().enumerate().filter(|(i, _)| which.contains(i));
+        let results: Vec<Result<Applied>> = if which.len() == 1 {
+            chosen.map(|(i, server)| one(i, server)).collect()
+        } else {
+            thread::scope(|scope| {
+                let threads: Vec<_> = chosen.map(|(i, server)| scope.spawn(move || one(i, server))).collect();
+                threads.into_iter().map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()
+            })
+        };
+        let mut total = Applied::default();
+        for (i, result) in results.into_iter().enumerate() {
+            let applied = result?;
+            if i == 0 || ring.is_some() {
+                total += applied;
+            }
+        }
+        Ok(total)
+    }
+
+    /// Stores one of our own keys on every server.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Unavailable`].
+    pub fn set_everywhere(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.servers.iter_mut().try_for_each(|s| s.set(key, value))
+    }
+
+    /// The values of some keys, in their order: from the servers that hold them.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Unavailable`].
+    pub fn get(&mut self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
+        let Some(ring) = &self.ring else { return self.servers[0].get(keys) };
+        let mut values = vec![None; keys.len()];
+        for (index, server) in self.servers.iter_mut().enumerate() {
+            let mine: Vec<usize> = (0..keys.len()).filter(|i| ring.server(&keys[*i]) == index).collect();
+            let asked: Vec<Vec<u8>> = mine.iter().map(|i| keys[*i].clone()).collect();
+            for (i, value) in mine.into_iter().zip(server.get(&asked)?) {
+                values[i] = value;
+            }
+        }
+        Ok(values)
+    }
+}

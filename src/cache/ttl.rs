@@ -1,0 +1,52 @@
+//! Expiries as memcached wants them.
+
+/// memcached reads an expiry over 30 days as a Unix time (protocol.txt, "Expiration times").
+pub const MAX_RELATIVE: u64 = 30 * 86_400;
+
+/// When an indicator goes, in Unix seconds; `None`: never.
+pub type ExpiresAt = Option<u64>;
+
+/// The number for the `T` flag, or `None` where the moment has passed. 0 is "never".
+/// A relative number is used where it can be, since the server's clock may differ from ours.
+pub fn wire(expires: ExpiresAt, now: u64) -> Option<u64> {
+    match expires {
+        None => Some(0),
+        Some(at) if at <= now => None,
+        Some(at) if at - now <= MAX_RELATIVE => Some(at - now),
+        Some(at) => Some(at),
+    }
+}
+
+/// The number for the `T` flag that keeps what `mg ... t` answered (-1: never).
+pub fn keep(remaining: i64, now: u64) -> u64 {
+    match u64::try_from(remaining) {
+        Err(_) => 0,
+        // Zero would mean "never": an item in its last second gets one more.
+        Ok(0) => 1,
+        Ok(seconds) => wire(Some(now + seconds), now).unwrap_or(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thirty_day_border() {
+        let now = 1_795_000_000;
+        assert_eq!(wire(None, now), Some(0));
+        assert_eq!(wire(Some(now + 60), now), Some(60));
+        assert_eq!(wire(Some(now + MAX_RELATIVE), now), Some(MAX_RELATIVE));
+        assert_eq!(wire(Some(now + MAX_RELATIVE + 1), now), Some(now + MAX_RELATIVE + 1));
+        assert_eq!(wire(Some(now), now), None);
+        assert_eq!(wire(Some(now - 5), now), None);
+    }
+
+    #[test]
+    fn what_is_left_is_kept() {
+        assert_eq!(keep(-1, 1000), 0);
+        assert_eq!(keep(0, 1000), 1);
+        assert_eq!(keep(90, 1000), 90);
+        assert_eq!(keep(MAX_RELATIVE as i64 + 9, 1000), 1000 + MAX_RELATIVE + 9);
+    }
+}

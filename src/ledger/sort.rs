@@ -1,0 +1,253 @@
+//! The rows of a batch of events, sorted by event and record, in bounded memory.
+//!
+//! Rows arrive as MISP sends them (by type, by id). What does not fit is sorted
+//! and written to an unnamed temporary file; the runs are merged when read. So an
+//! event of a million attributes takes no more memory than a batch of small ones.
+
+use super::record::{Damaged, Record, read};
+use crate::indicator::{MispType, Namespace};
+use std::cmp::Ordering;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::path::Path;
+
+/// Bytes of rows that are held before a run goes to disk.
+pub const RUN_BYTES: usize = 6 * 1024 * 1024;
+
+/// One row, found in the arena.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    event: u64,
+    /// The first bytes of the value: most comparisons end here.
+    head: u64,
+    start: u32,
+    timestamp: u32,
+    len: u16,
+    namespace: Namespace,
+    kind: MispType,
+}
+
+/// Takes rows in any order.
+#[derive(Debug)]
+pub struct Sorter {
+    arena: Vec<u8>,
+    entries: Vec<Entry>,
+    runs: Vec<File>,
+    directory: std::path::PathBuf,
+    run_bytes: usize,
+}
+
+impl Sorter {
+    /// A sorter whose temporary files are made in `directory`.
+    pub fn new(directory: &Path, run_bytes: usize) -> Sorter {
+        Sorter { arena: Vec::new(), entries: Vec::new(), runs: Vec::new(), directory: directory.to_owned(), run_bytes }
+    }
+
+    /// Takes one row.
+    ///
+    /// # Errors
+    /// A run cannot be written.
+    pub fn push(&mut self, event: u64, record: Record<'_>) -> io::Result<()> {
+        let start = self.arena.len() as u32;
+        let value = record.value.as_bytes();
+        self.arena.extend_from_slice(value);
+        let mut head = [0; 8];
+        let n = value.len().min(8);
+        head[..n].copy_from_slice(&value[..n]);
+        self.entries.push(Entry {
+            event,
+            head: u64::from_be_bytes(head),
+            start,
+            timestamp: record.timestamp,
+            len: value.len() as u16,
+            namespace: record.namespace,
+            kind: record.kind,
+        });
+        if self.arena.len() + self.entries.len() * size_of::<Entry>() > self.run_bytes {
+            self.spill()?;
+        }
+        Ok(())
+    }
+
+    fn value(&self, entry: &Entry) -> &[u8] {
+        &self.arena[entry.start as usize..entry.start as usize + usize::from(entry.len)]
+    }
+
+    fn sort(&mut self) {
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.sort_unstable_by(|a, b| {
+            (a.event, a.namespace, a.head)
+                .cmp(&(b.event, b.namespace, b.head))
+                .then_with(|| self.value(a).cmp(self.value(b)))
+                .then_with(|| a.kind.cmp(&b.kind))
+        });
+        self.entries = entries;
+    }
+
+    fn row(&self, entry: &Entry) -> (u64, Record<'_>) {
+        // Only whole strings were pushed.
+        let value = std::str::from_utf8(self.value(entry)).unwrap_or_default();
+        (entry.event, Record { namespace: entry.namespace, kind: entry.kind, timestamp: entry.timestamp, value })
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        self.sort();
+        let mut out = BufWriter::new(tempfile::tempfile_in(&self.directory)?);
+        let mut bytes = Vec::new();
+        for entry in &self.entries {
+            let (event, record) = self.row(entry);
+            bytes.clear();
+            bytes.extend_from_slice(&(record.encoded_len() as u32).to_le_bytes());
+            bytes.extend_from_slice(&event.to_le_bytes());
+            record.write(&mut bytes);
+            out.write_all(&bytes)?;
+        }
+        let mut file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.rewind()?;
+        self.runs.push(file);
+        self.arena.clear();
+        self.entries.clear();
+        Ok(())
+    }
+
+    /// The rows in order.
+    ///
+    /// # Errors
+    /// A run cannot be read back.
+    pub fn finish(mut self) -> io::Result<Sorted> {
+        self.sort();
+        let mut runs = Vec::new();
+        for file in self.runs.drain(..) {
+            let mut run = Run { file: BufReader::new(file), event: 0, bytes: Vec::new(), ended: false };
+            run.advance()?;
+            runs.push(run);
+        }
+        let mut sorted = Sorted { memory: self, next: 0, runs, current: None };
+        sorted.choose();
+        Ok(sorted)
+    }
+}
+
+/// A run on disk, at one of its rows.
+#[derive(Debug)]
+struct Run {
+    file: BufReader<File>,
+    event: u64,
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl Run {
+    fn advance(&mut self) -> io::Result<()> {
+        let mut length = [0; 4];
+        match self.file.read_exact(&mut length) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                self.ended = true;
+                return Ok(());
+            }
+            other => other?,
+        }
+        let mut event = [0; 8];
+        self.file.read_exact(&mut event)?;
+        self.event = u64::from_le_bytes(event);
+        self.bytes.resize(u32::from_le_bytes(length) as usize, 0);
+        self.file.read_exact(&mut self.bytes)
+    }
+
+    fn row(&self) -> Result<Option<(u64, Record<'_>)>, Damaged> {
+        if self.ended {
+            return Ok(None);
+        }
+        Ok(read(&self.bytes)?.map(|(record, _)| (self.event, record)))
+    }
+}
+
+/// Where the least row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Memory,
+    Run(usize),
+}
+
+/// Sorted rows, read one after the other.
+#[derive(Debug)]
+pub struct Sorted {
+    memory: Sorter,
+    next: usize,
+    runs: Vec<Run>,
+    current: Option<Source>,
+}
+
+impl Sorted {
+    /// The least row that was not passed yet.
+    pub fn current(&self) -> Option<(u64, Record<'_>)> {
+        match self.current? {
+            Source::Memory => self.memory.entries.get(self.next).map(|e| self.memory.row(e)),
+            Source::Run(i) => self.runs[i].row().ok().flatten(),
+        }
+    }
+
+    /// Goes on to the next row.
+    ///
+    /// # Errors
+    /// A run cannot be read back.
+    pub fn advance(&mut self) -> io::Result<()> {
+        match self.current {
+            Some(Source::Memory) => self.next += 1,
+            Some(Source::Run(i)) => self.runs[i].advance()?,
+            None => return Ok(()),
+        }
+        self.choose();
+        Ok(())
+    }
+
+    fn choose(&mut self) {
+        let mut best: Option<(Source, (u64, Record))> =
+            self.memory.entries.get(self.next).map(|e| (Source::Memory, self.memory.row(e)));
+        for (i, run) in self.runs.iter().enumerate() {
+            if let Ok(Some(row)) = run.row()
+                && best.as_ref().is_none_or(|(_, b)| compare(&row, b) == Ordering::Less)
+            {
+                best = Some((Source::Run(i), row));
+            }
+        }
+        self.current = best.map(|(source, _)| source);
+    }
+}
+
+fn compare(a: &(u64, Record<'_>), b: &(u64, Record<'_>)) -> Ordering {
+    a.0.cmp(&b.0).then_with(|| a.1.order(&b.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sorted(rows: &[(u64, u8, String)], run_bytes: usize) -> Vec<(u64, u8, String)> {
+        let kind = MispType::from_name("md5").unwrap();
+        let mut sorter = Sorter::new(&std::env::temp_dir(), run_bytes);
+        for (event, code, value) in rows {
+            let namespace = Namespace::from_code(*code).unwrap();
+            sorter.push(*event, Record { namespace, kind, timestamp: 1, value }).unwrap();
+        }
+        let mut sorted = sorter.finish().unwrap();
+        let mut out = Vec::new();
+        while let Some((event, record)) = sorted.current() {
+            out.push((event, record.namespace.code(), record.value.to_owned()));
+            sorted.advance().unwrap();
+        }
+        out
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn in_memory_and_from_runs(rows in proptest::collection::vec((1u64..5, 0u8..4, "[a-c\\x00é]{0,12}"), 0..200)) {
+            let mut expected = rows.clone();
+            expected.sort();
+            prop_assert_eq!(&sorted(&rows, RUN_BYTES), &expected);
+            prop_assert_eq!(&sorted(&rows, 500), &expected);
+        }
+    }
+}
