@@ -16,3 +16,4 @@ pub mod config;
 pub mod error;
 pub mod indicator;
 pub mod ledger;
+pub mod misp;

@@ -37,6 +37,8 @@ pub enum Skip {
     BadDomain,
     /// A line break in a type that has one line.
     ControlBytes,
+    /// Longer than MISP keeps values.
+    TooLong,
     /// A type that was not asked for and that no rule knows.
     UnknownType,
 }
@@ -51,6 +53,7 @@ impl Skip {
             Skip::BadAddress => "bad address",
             Skip::BadDomain => "bad domain",
             Skip::ControlBytes => "line break in value",
+            Skip::TooLong => "value too long",
             Skip::UnknownType => "unknown type",
         }
     }

@@ -5,6 +5,8 @@
 
 use super::check::Check;
 use super::namespace::{Category, Namespace};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// How the value of a type becomes indicators.
 #[derive(Debug, Clone, Copy)]
@@ -135,7 +137,9 @@ impl MispType {
 
     /// The type that MISP calls so (case matters, as in MISP's answers).
     pub fn from_name(name: &str) -> Option<MispType> {
-        TYPES.iter().position(|(n, _)| *n == name).map(|i| MispType(i as u8))
+        static BY_NAME: LazyLock<HashMap<&str, MispType>> =
+            LazyLock::new(|| MispType::all().map(|t| (t.name(), t)).collect());
+        BY_NAME.get(name).copied()
     }
 
     /// The type of a ledger code.

@@ -1,0 +1,244 @@
+//! One request to MISP, and what its failure means.
+//!
+//! The key goes bare in `Authorization` (a real MISP refuses `Bearer`) and is
+//! marked as sensitive, so no log shows it. Redirects are not followed: a key is
+//! never carried to another address.
+
+use crate::config::Misp;
+use crate::error::{Error, Kind, Result};
+use reqwest::StatusCode;
+use reqwest::blocking::{Client as Http, Response};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION};
+use secrecy::ExposeSecret;
+use std::error::Error as _;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A connection that is not there within this is not coming.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An error page is read no further than this for its message.
+const MAX_ERROR_BODY: u64 = 64 * 1024;
+
+/// A connection to one MISP server; cheap to share between threads.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: Http,
+    url: String,
+    timeout: Duration,
+}
+
+/// A request that failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// Trying again may help: a smaller request, or a moment later.
+    Passing(Error),
+    /// MISP limits the rate and says how long to wait.
+    RateLimited(Duration),
+    /// Trying again does not help.
+    Final(Error),
+}
+
+impl Client {
+    /// A client for the server of the configuration. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Kind::Config`]: a certificate file or the proxy cannot be used.
+    pub fn new(misp: &Misp) -> Result<Client> {
+        // A second call finds the provider installed, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut headers = HeaderMap::new();
+        let token = misp.token.as_ref().ok_or_else(|| Error::new(Kind::Config, "misp.token is missing"))?;
+        let mut key = HeaderValue::from_str(token.expose_secret())
+            .map_err(|_| Error::new(Kind::Config, "misp.token has characters that no key has"))?;
+        key.set_sensitive(true);
+        headers.insert(AUTHORIZATION, key);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let mut builder = Http::builder()
+            .default_headers(headers)
+            .user_agent(concat!("misp2memcached/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(misp.timeout.duration())
+            .tcp_nodelay(true)
+            .http1_only();
+        if misp.ignore_cert_errors {
+            log::warn!(
+                "misp.ignore_cert_errors is on: anybody between here and MISP can read the key and forge indicators"
+            );
+            builder = builder.tls_danger_accept_invalid_certs(true);
+        }
+        if let Some(file) = &misp.ca_file {
+            let pem = read("misp.ca_file", file)?;
+            let certificates =
+                reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| unusable("misp.ca_file", file, &e))?;
+            if certificates.is_empty() {
+                let text = format!("misp.ca_file {}: there is no certificate in it", file.display());
+                return Err(Error::new(Kind::Config, text));
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        if let (Some(certificate), Some(key)) = (&misp.client_cert_file, &misp.client_key_file) {
+            let mut pem = read("misp.client_cert_file", certificate)?;
+            pem.push(b'\n');
+            pem.extend(read("misp.client_key_file", key)?);
+            let identity =
+                reqwest::Identity::from_pem(&pem).map_err(|e| unusable("misp.client_cert_file", certificate, &e))?;
+            builder = builder.identity(identity);
+        }
+        match misp.proxy.as_deref() {
+            None => {}
+            Some("") => builder = builder.no_proxy(),
+            Some(proxy) => {
+                let proxy = reqwest::Proxy::all(proxy).map_err(|_| {
+                    Error::new(Kind::Config, "misp.proxy: allowed are http://, https:// and socks5:// addresses")
+                })?;
+                builder = builder.proxy(proxy);
+            }
+        }
+        let http = builder.build().map_err(|e| Error::new(Kind::Config, format!("misp: {}", chain(&e))))?;
+        Ok(Client { http, url: misp.url.clone(), timeout: misp.timeout.duration() })
+    }
+
+    /// MISP's address, without a slash at its end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Posts a JSON body; the answer has status 200, its body is not read yet.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn post(&self, path: &str, body: Vec<u8>) -> Result<Response, Failure> {
+        self.send(self.http.post(format!("{}{path}", self.url)).header(CONTENT_TYPE, "application/json").body(body))
+    }
+
+    /// Gets a path; the answer has status 200, its body is not read yet.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn get(&self, path: &str) -> Result<Response, Failure> {
+        self.send(self.http.get(format!("{}{path}", self.url)))
+    }
+
+    fn send(&self, request: reqwest::blocking::RequestBuilder) -> Result<Response, Failure> {
+        let response = request.send().map_err(|e| self.unsent(&e))?;
+        let status = response.status();
+        if status == StatusCode::OK { Ok(response) } else { Err(self.refused(status, response)) }
+    }
+
+    fn unsent(&self, e: &reqwest::Error) -> Failure {
+        let url = &self.url;
+        if e.is_timeout() && !e.is_connect() {
+            let text = format!("{url} did not answer within {} s (misp.timeout)", self.timeout.as_secs());
+            return Failure::Passing(Error::new(Kind::Unavailable, text));
+        }
+        let reason = chain(e);
+        if e.is_builder() {
+            return Failure::Final(Error::new(Kind::Config, format!("misp.url {url}: {reason}")));
+        }
+        if reason.contains("ertificate") {
+            let hint = "name its authority in misp.ca_file, or correct the host name in misp.url";
+            return Failure::Final(Error::new(Kind::Unavailable, format!("{url}: {reason}; {hint}")));
+        }
+        let what = if e.is_connect() { "cannot be reached" } else { "broke off" };
+        Failure::Passing(Error::new(Kind::Unavailable, format!("MISP at {url} {what}: {reason}")))
+    }
+
+    fn refused(&self, status: StatusCode, response: Response) -> Failure {
+        let url = response.url().to_string();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let reset = header(response.headers(), "x-rate-limit-reset").or(header(response.headers(), "retry-after"));
+            return Failure::RateLimited(Duration::from_secs(reset.unwrap_or(60)));
+        }
+        if status.is_redirection() {
+            let to = response.headers().get(LOCATION).and_then(|l| l.to_str().ok()).unwrap_or("somewhere else");
+            let text = format!("misp.url: {url} redirects to {to}; write the address that answers itself");
+            return Failure::Final(Error::new(Kind::Config, text));
+        }
+        let said = message(response);
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let text =
+                    format!("MISP refuses the key ({status}): {said}; check misp.token and the rights of its user");
+                Failure::Final(Error::new(Kind::Refused, text))
+            }
+            StatusCode::NOT_FOUND => {
+                let text = format!("misp.url: {url} is not there (404): is it the address of a MISP server?");
+                Failure::Final(Error::new(Kind::Config, text))
+            }
+            _ if status.is_server_error() => {
+                Failure::Passing(Error::new(Kind::Unavailable, format!("{url} answers {status}: {said}")))
+            }
+            _ => Failure::Final(Error::new(Kind::Untrusted, format!("{url} answers {status}: {said}"))),
+        }
+    }
+}
+
+impl Failure {
+    /// The error, where there will be no other try.
+    pub fn into_error(self) -> Error {
+        match self {
+            Failure::Passing(e) | Failure::Final(e) => e,
+            Failure::RateLimited(wait) => {
+                let text = format!("MISP limits the rate of this key and asks to wait {} s", wait.as_secs());
+                Error::new(Kind::Unavailable, text)
+            }
+        }
+    }
+}
+
+/// A header that is a whole number.
+pub fn header(headers: &HeaderMap, name: &str) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// MISP's clock, from the `Date` header; Unix seconds.
+pub fn date(headers: &HeaderMap) -> Option<u64> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(date.duration_since(UNIX_EPOCH).ok()?.as_secs())
+}
+
+/// Our own clock; Unix seconds.
+pub fn local_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// MISP's own words in an error answer, or the beginning of what stands there.
+fn message(response: Response) -> String {
+    let mut body = Vec::new();
+    let _ = response.take(MAX_ERROR_BODY).read_to_end(&mut body);
+    let text = match serde_json::from_slice::<serde_json::Value>(&body) {
+        Ok(json) => json["message"].as_str().or(json["name"].as_str()).unwrap_or("no message").to_owned(),
+        Err(_) if body.trim_ascii_start().starts_with(b"<") => "an HTML page".to_owned(),
+        Err(_) => String::from_utf8_lossy(&body).into_owned(),
+    };
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+/// An error and what caused it, in one line.
+pub fn chain(e: &reqwest::Error) -> String {
+    let mut text = String::new();
+    let mut cause = e.source();
+    while let Some(c) = cause {
+        let part = c.to_string();
+        if !text.contains(&part) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&part);
+        }
+        cause = c.source();
+    }
+    if text.is_empty() { e.to_string() } else { text }
+}
+
+fn read(key: &str, file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).map_err(|e| Error::new(Kind::Config, format!("{key} {}: {e}", file.display())))
+}
+
+fn unusable(key: &str, file: &Path, e: &reqwest::Error) -> Error {
+    Error::new(Kind::Config, format!("{key} {}: it cannot be used: {}", file.display(), chain(e)))
+}

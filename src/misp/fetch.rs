@@ -1,0 +1,376 @@
+//! The attributes of many events: batches over several connections at once.
+//!
+//! A batch counts only when all its pages came whole; until then its rows are held
+//! apart, and a failed batch is asked for again, smaller.
+
+use super::attribute::Attribute;
+use super::client::{self, Client, Failure};
+use super::pace::Pace;
+use super::page::{Next, Page};
+use super::query::Query;
+use super::stream::{self, ATTRIBUTES, Broken, RowType};
+use crate::error::{Error, Kind, Result};
+use crate::indicator::{MispType, Skip, split};
+use crate::ledger::record::{MAX_VALUE, Record};
+use crate::ledger::sort::{RUN_BYTES, Sorted, Sorter};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+
+/// Failures in a row, without a whole batch in between, that end the pass.
+const MAX_FAILURES: u32 = 8;
+
+/// The wait after the first failure; it doubles with each further one.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+
+/// No wait between two tries is longer, but for one that MISP asks for.
+const MAX_WAIT: Duration = Duration::from_secs(8);
+
+/// MISP's rate limit is reset every 15 minutes (recordings, `ratelimit/`); a
+/// server that asks for more is not waited for.
+const MAX_RATE_WAIT: Duration = Duration::from_secs(16 * 60);
+
+/// Batches that wait for the ledger: enough to keep it busy, few enough for memory.
+const WAITING: usize = 1;
+
+/// A value that was skipped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The event's id.
+    pub event: u64,
+    /// The attribute's id.
+    pub attribute: u64,
+    /// The attribute's type.
+    pub kind: String,
+    /// Why.
+    pub reason: Skip,
+}
+
+/// The attributes of some events, proved whole.
+#[derive(Debug)]
+pub struct Batch {
+    /// The events asked for, ascending; some may have no rows.
+    pub events: Vec<u64>,
+    /// Their indicators.
+    pub rows: Sorted,
+    /// Attributes that came.
+    pub attributes: u64,
+    /// What was no indicator.
+    pub skipped: Vec<Skipped>,
+    /// Publish timestamps that the rows show.
+    pub published_at: HashMap<u64, u64>,
+}
+
+/// Fetches the attributes of `events` (ascending) over `connections` at once and
+/// hands each batch to `each` as it is whole. An error of `each` ends the work.
+///
+/// # Errors
+/// Those of `each`, and [`Kind::Unavailable`], [`Kind::Untrusted`], [`Kind::Refused`].
+pub fn fetch(
+    client: &Client,
+    query: &Query,
+    events: &[u64],
+    connections: usize,
+    page_size: usize,
+    directory: &Path,
+    mut each: impl FnMut(Batch) -> Result<()>,
+) -> Result<()> {
+    if events.is_empty() || query.searches() == 0 {
+        return Ok(());
+    }
+    let work = Work {
+        queue: Mutex::new(Queue { waiting: events.iter().copied().collect(), pace: Pace::new(page_size) }),
+        stop: AtomicBool::new(false),
+        client,
+        query,
+        directory,
+    };
+    thread::scope(|scope| {
+        let (sender, receiver) = sync_channel::<Result<Batch>>(WAITING);
+        for _ in 0..connections.min(events.len()) {
+            let sender = sender.clone();
+            let work = &work;
+            scope.spawn(move || work.run(&sender));
+        }
+        drop(sender);
+        let mut result = Ok(());
+        for batch in receiver {
+            if result.is_ok() {
+                result = batch.and_then(&mut each);
+                if result.is_err() {
+                    work.stop.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        result
+    })
+}
+
+/// What the connections share.
+struct Work<'a> {
+    queue: Mutex<Queue>,
+    stop: AtomicBool,
+    client: &'a Client,
+    query: &'a Query,
+    directory: &'a Path,
+}
+
+struct Queue {
+    waiting: VecDeque<u64>,
+    pace: Pace,
+}
+
+impl Work<'_> {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// One connection: takes batches until none are left.
+    fn run(&self, sender: &SyncSender<Result<Batch>>) {
+        let mut retry = Retry::default();
+        while !self.stopped() {
+            let (events, limit) = {
+                let mut queue = self.queue();
+                let n = queue.pace.events().min(queue.waiting.len());
+                (queue.waiting.drain(..n).collect::<Vec<u64>>(), queue.pace.limit())
+            };
+            if events.is_empty() {
+                return;
+            }
+            match self.batch(&events, limit) {
+                Ok(batch) => {
+                    retry = Retry::default();
+                    self.queue().pace.succeeded(events.len(), batch.attributes);
+                    if sender.send(Ok(batch)).is_err() {
+                        return;
+                    }
+                }
+                Err(failure) => {
+                    if let Failure::Passing(e) = &failure {
+                        log::info!("{e}; {} events are asked for again in smaller batches", events.len());
+                        let mut queue = self.queue();
+                        queue.pace.failed(events.len());
+                    }
+                    {
+                        let mut queue = self.queue();
+                        events.iter().rev().for_each(|e| queue.waiting.push_front(*e));
+                    }
+                    if let Err(e) = retry.wait(failure, &|| self.stopped()) {
+                        self.stop.store(true, Ordering::Relaxed);
+                        let _ = sender.send(Err(e));
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn batch(&self, events: &[u64], limit: usize) -> Result<Batch, Failure> {
+        let mut taker = Taker {
+            events,
+            query: self.query,
+            sorter: Sorter::new(self.directory, RUN_BYTES),
+            attributes: 0,
+            skipped: Vec::new(),
+            published_at: HashMap::new(),
+        };
+        for search in 0..self.query.searches() {
+            let mut page = 1;
+            while self.page(search, events, limit, page, &mut taker)? == Next::Page {
+                if self.stopped() {
+                    let text = "the pass ends before this batch is whole";
+                    return Err(Failure::Final(Error::new(Kind::Unavailable, text)));
+                }
+                page += 1;
+            }
+        }
+        let rows = taker.sorter.finish().map_err(|e| Failure::Final(temporary(self.directory, &e)))?;
+        Ok(Batch {
+            events: events.to_vec(),
+            rows,
+            attributes: taker.attributes,
+            skipped: taker.skipped,
+            published_at: taker.published_at,
+        })
+    }
+
+    fn page(&self, search: usize, events: &[u64], limit: usize, page: u64, taker: &mut Taker) -> Result<Next, Failure> {
+        let path = "/attributes/restSearch";
+        let response = self.client.post(path, self.query.page(search, events, limit, page))?;
+        let count = client::header(response.headers(), "x-result-count");
+        let skipped = client::header(response.headers(), "x-skipped-elements-count").unwrap_or(0);
+        let rows = stream::rows::<Attributes, Reason>(response, ATTRIBUTES, |row| taker.take(&row)).map_err(|reason| {
+            match reason {
+                Reason::Broken(b) => broken(self.client, path, b),
+                Reason::Foreign(event) => {
+                    let text = format!(
+                        "{}{path}: an attribute of event {event} came, which was not asked for: MISP did not read the request's filter",
+                        self.client.url()
+                    );
+                    Failure::Final(Error::new(Kind::Untrusted, text))
+                }
+                Reason::Temporary(e) => Failure::Final(temporary(self.directory, &e)),
+            }
+        })?;
+        let whole = Page { limit: limit as u64, rows, skipped, result_count: count };
+        whole.check().map_err(|what| {
+            let text = format!("{}{path}: the answer is not whole: {what}", self.client.url());
+            Failure::Passing(Error::new(Kind::Untrusted, text))
+        })
+    }
+}
+
+struct Attributes;
+impl RowType for Attributes {
+    type Row<'a> = Attribute<'a>;
+}
+
+enum Reason {
+    Broken(Broken),
+    Foreign(u64),
+    Temporary(io::Error),
+}
+
+impl From<Broken> for Reason {
+    fn from(b: Broken) -> Reason {
+        Reason::Broken(b)
+    }
+}
+
+/// Takes the rows of one batch.
+struct Taker<'a> {
+    events: &'a [u64],
+    query: &'a Query,
+    sorter: Sorter,
+    attributes: u64,
+    skipped: Vec<Skipped>,
+    published_at: HashMap<u64, u64>,
+}
+
+impl Taker<'_> {
+    fn take(&mut self, row: &Attribute) -> Result<(), Reason> {
+        if self.events.binary_search(&row.event_id).is_err() {
+            return Err(Reason::Foreign(row.event_id));
+        }
+        self.attributes += 1;
+        if row.event.publish_timestamp > 0 {
+            let at = self.published_at.entry(row.event_id).or_default();
+            *at = row.event.publish_timestamp.max(*at);
+        }
+        // A search for email-src or email-dst brings `email` too (recordings,
+        // "Types"); what was not asked for is passed over.
+        if row.deleted || (self.query.to_ids() && !row.to_ids) {
+            return Ok(());
+        }
+        let Some(kind) = MispType::from_name(&row.kind) else {
+            self.skip(row, Skip::UnknownType);
+            return Ok(());
+        };
+        if !self.query.wants(kind) {
+            return Ok(());
+        }
+        let timestamp = u32::try_from(row.timestamp).unwrap_or(u32::MAX);
+        let mut stored = Ok(());
+        let sorter = &mut self.sorter;
+        let outcome = if row.value.len() > MAX_VALUE {
+            Err(Skip::TooLong)
+        } else {
+            split(kind, &row.value, |namespace, value| {
+                if stored.is_ok() {
+                    stored = sorter.push(row.event_id, Record { namespace, kind, timestamp, value });
+                }
+            })
+        };
+        stored.map_err(Reason::Temporary)?;
+        if let Err(reason) = outcome {
+            self.skip(row, reason);
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, row: &Attribute, reason: Skip) {
+        let kind = row.kind.chars().filter(|c| !c.is_control()).take(40).collect();
+        self.skipped.push(Skipped { event: row.event_id, attribute: row.id, kind, reason });
+    }
+}
+
+/// Waits between tries, and gives up in the end.
+#[derive(Debug, Default)]
+pub struct Retry {
+    failures: u32,
+    waited_for_rate: Duration,
+}
+
+impl Retry {
+    /// Waits as long as the failure asks for; returns early where `stopped` says so.
+    ///
+    /// # Errors
+    /// The failure's error, where another try is of no use.
+    pub fn wait(&mut self, failure: Failure, stopped: &dyn Fn() -> bool) -> Result<()> {
+        let mut left = match &failure {
+            Failure::Final(_) => return Err(failure.into_error()),
+            Failure::RateLimited(wait) => {
+                self.waited_for_rate += *wait;
+                if self.waited_for_rate > MAX_RATE_WAIT {
+                    return Err(failure.into_error());
+                }
+                log::warn!("MISP limits the rate of this key: waiting {} s", wait.as_secs());
+                *wait
+            }
+            Failure::Passing(e) => {
+                self.failures += 1;
+                if self.failures >= MAX_FAILURES {
+                    return Err(failure.into_error());
+                }
+                log::debug!("try {} failed: {e}", self.failures);
+                (FIRST_WAIT * 2_u32.pow(self.failures - 1)).min(MAX_WAIT)
+            }
+        };
+        while !left.is_zero() && !stopped() {
+            let step = left.min(Duration::from_millis(100));
+            thread::sleep(step);
+            left -= step;
+        }
+        Ok(())
+    }
+}
+
+/// What a broken answer means.
+pub(super) fn broken(client: &Client, path: &str, reason: Broken) -> Failure {
+    let url = client.url();
+    match reason {
+        Broken::Io(e) => {
+            let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<reqwest::Error>());
+            if inner.is_some_and(reqwest::Error::is_timeout) {
+                let text = format!("{url}{path}: the answer stopped coming (misp.timeout)");
+                return Failure::Passing(Error::new(Kind::Unavailable, text));
+            }
+            let why = inner.map_or_else(|| e.to_string(), client::chain);
+            Failure::Passing(Error::new(Kind::Untrusted, format!("{url}{path}: the answer broke off: {why}")))
+        }
+        Broken::CutShort => Failure::Passing(Error::new(
+            Kind::Untrusted,
+            format!("{url}{path}: the answer is not whole: the JSON is cut short"),
+        )),
+        Broken::NotJson(what) => Failure::Passing(Error::new(
+            Kind::Untrusted,
+            format!(
+                "{url}{path}: the answer is not MISP's JSON ({what}); is misp.url right, is there a login page or a proxy before it?"
+            ),
+        )),
+    }
+}
+
+fn temporary(directory: &Path, e: &io::Error) -> Error {
+    let text = format!("a temporary file in {} cannot be used: {e}", directory.display());
+    Error::new(Kind::CannotWrite, text)
+}

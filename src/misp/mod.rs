@@ -1,0 +1,15 @@
+//! MISP: what is asked of it, and the proof that an answer is whole.
+//!
+//! - Pure: [`query`] (request bodies), [`attribute`] (wire types, lenient),
+//!   [`page`] (does the count agree), [`pace`] (how much to ask for at once)
+//! - [`stream`]: rows out of a byte stream, in constant memory
+//! - [`client`]: one request; [`index`]: the list of events; [`fetch`]: their attributes
+
+pub mod attribute;
+pub mod client;
+pub mod fetch;
+pub mod index;
+pub mod pace;
+pub mod page;
+pub mod query;
+pub mod stream;
