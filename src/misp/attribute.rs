@@ -4,7 +4,7 @@
 //! sends ids and timestamps so) or as numbers.
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, Visitor};
+use serde::de::{Deserializer, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -81,7 +81,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
             Ok(0)
         }
     }
-    deserializer.deserialize_any(Number).map_err(D::Error::custom)
+    deserializer.deserialize_any(Number)
 }
 
 #[cfg(test)]
