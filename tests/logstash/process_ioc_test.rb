@@ -4,8 +4,9 @@
 #
 #   ruby tests/logstash/process_ioc_test.rb
 #
-# Real LogStash::Event is in no package registry, so a small double stands in: fields
-# by [a][b] paths, and an error where the real one raises (a field below a string).
+# The real LogStash::Event comes only with Logstash itself, so a small double stands
+# in: fields by [a][b] paths, and an error where the real one raises (a field below a
+# string).
 
 require "ipaddr"
 
