@@ -16,4 +16,7 @@ pub mod config;
 pub mod error;
 pub mod indicator;
 pub mod ledger;
+pub mod lock;
 pub mod misp;
+pub mod pass;
+pub mod state;

@@ -84,6 +84,14 @@ impl Changes {
         self.items.clear();
     }
 
+    /// Forgets the changes from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        if let Some(first) = self.items.get(len) {
+            self.arena.truncate(first.start as usize);
+            self.items.truncate(len);
+        }
+    }
+
     /// The change at `index`.
     pub fn get(&self, index: usize) -> Change<'_> {
         let item = &self.items[index];
@@ -117,6 +125,9 @@ mod tests {
         let add = Change { key: b"misp-md5:aa", event: 7, kind: md5, remove: false, expires: Some(1_795_000_000) };
         let remove = Change { key: b"misp-md5:b", event: 1 << 40, kind: md5, remove: true, expires: None };
         assert_eq!(all, [add, remove]);
+        changes.truncate(1);
+        changes.truncate(1);
+        assert_eq!(changes.iter().collect::<Vec<_>>(), [add]);
         changes.clear();
         assert!(changes.is_empty());
     }

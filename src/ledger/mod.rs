@@ -158,6 +158,16 @@ impl Ledger {
         Records::open(self, REMOVALS, event)
     }
 
+    /// Whether a pass was cut off before the records that MISP no longer has were removed.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`]: the file cannot be read.
+    pub fn has_removals(&self) -> Result<bool> {
+        let read = self.database.begin_read().map_err(|e| self.broken(e))?;
+        let table = read.open_table(REMOVALS).map_err(|e| self.broken(e))?;
+        Ok(table.first().map_err(|e| self.broken(e))?.is_some())
+    }
+
     /// Begins a change.
     ///
     /// # Errors
@@ -226,11 +236,23 @@ impl<'a> Records<'a> {
     }
 }
 
+/// Chunks of an event that are held before they are written: an event whose
+/// records turn out to be unchanged is then not written at all.
+const HELD_CHUNKS: usize = 256;
+
 /// Cuts a sorted list of records into chunks.
 #[derive(Debug, Default)]
 pub struct Chunks {
     chunk: Vec<u8>,
+    held: Vec<Vec<u8>>,
     number: u32,
+}
+
+impl Chunks {
+    /// Whether some of the list stands in the change already.
+    pub fn is_written(&self) -> bool {
+        self.number > 0
+    }
 }
 
 impl Change<'_> {
@@ -294,6 +316,16 @@ impl Change<'_> {
         self.end(REMOVALS, event, chunks)
     }
 
+    /// Forgets the removals of all events.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`].
+    pub fn clear_removals(&mut self) -> Result<()> {
+        self.transaction.delete_table(REMOVALS).map_err(|e| self.ledger.broken(e))?;
+        self.transaction.open_table(REMOVALS).map_err(|e| self.ledger.broken(e))?;
+        Ok(())
+    }
+
     /// Forgets an event.
     ///
     /// # Errors
@@ -323,29 +355,34 @@ impl Change<'_> {
         record: Record<'_>,
     ) -> Result<()> {
         if !chunks.chunk.is_empty() && chunks.chunk.len() + record.encoded_len() > CHUNK_BYTES {
-            self.write_chunk(table, event, chunks)?;
+            chunks.held.push(std::mem::take(&mut chunks.chunk));
+            if chunks.held.len() >= HELD_CHUNKS {
+                self.write_held(table, event, chunks)?;
+            }
         }
         record.write(&mut chunks.chunk);
         Ok(())
     }
 
-    fn write_chunk(
+    fn write_held(
         &mut self,
         table: TableDefinition<(u64, u32), &'static [u8]>,
         event: u64,
         chunks: &mut Chunks,
     ) -> Result<()> {
         let mut table = self.transaction.open_table(table).map_err(|e| self.ledger.broken(e))?;
-        table.insert((event, chunks.number), chunks.chunk.as_slice()).map_err(|e| self.ledger.broken(e))?;
-        chunks.number += 1;
-        chunks.chunk.clear();
+        for chunk in chunks.held.drain(..) {
+            table.insert((event, chunks.number), chunk.as_slice()).map_err(|e| self.ledger.broken(e))?;
+            chunks.number += 1;
+        }
         Ok(())
     }
 
     fn end(&mut self, table: TableDefinition<(u64, u32), &'static [u8]>, event: u64, mut chunks: Chunks) -> Result<()> {
         if !chunks.chunk.is_empty() {
-            self.write_chunk(table, event, &mut chunks)?;
+            chunks.held.push(std::mem::take(&mut chunks.chunk));
         }
+        self.write_held(table, event, &mut chunks)?;
         let mut table = self.transaction.open_table(table).map_err(|e| self.ledger.broken(e))?;
         let mut number = chunks.number;
         while table.remove((event, number)).map_err(|e| self.ledger.broken(e))?.is_some() {

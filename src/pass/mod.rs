@@ -1,0 +1,15 @@
+//! One pass: what MISP says now, into the ledger, memcached and Falco's files.
+//!
+//! - Pure: [`window`], [`plan`], [`guard`], [`diff`], [`terms`], [`tally`]
+//! - [`refill`]: servers that lost their data; [`writer`]: events into ledger and
+//!   memcached; [`survey`]: the ledger read once; [`run`]: all of it in order
+
+pub mod diff;
+pub mod guard;
+pub mod plan;
+pub mod refill;
+pub mod survey;
+pub mod tally;
+pub mod terms;
+pub mod window;
+pub mod writer;

@@ -1,0 +1,395 @@
+//! All of a pass, in order.
+//!
+//! Every output is opened and checked before MISP is asked. Additions go out as
+//! they come; removals wait until the whole pass is known; `misp-networks`,
+//! `misp-last-load` and `misp-stats` are written last.
+
+use super::falco_files;
+use super::guard;
+use super::plan::{Plan, Rules, plan};
+use super::preview;
+use super::progress::Progress;
+use super::refill::{refill, withdraw};
+use super::survey::{Summary, survey};
+use super::tally::Tally;
+use super::terms::Terms;
+use super::window::{self, Choice, Window};
+use super::writer::Writer;
+use crate::cache::fleet::Fleet;
+use crate::cache::server::Applied;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::indicator::Namespace;
+use crate::ledger::Ledger;
+use crate::ledger::header::Header;
+use crate::lock::Lock;
+use crate::misp::client::{Client, local_now};
+use crate::misp::fetch::fetch;
+use crate::misp::index::{self, Index};
+use crate::misp::query::{self, Query};
+use crate::report::{self, Report};
+use crate::state;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+/// What the command line adds to the configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Fetch every event again; drop what is outside the window.
+    pub full: bool,
+    /// Print the difference, write nothing.
+    pub dry_run: bool,
+    /// Let any share of the indicators go.
+    pub allow_shrink: bool,
+}
+
+/// Runs one pass. In a dry run the difference goes to `out`, a line each.
+///
+/// # Errors
+/// Each kind but usage; what was loaded before stays loaded.
+pub fn run(config: &Config, directory: &Path, options: Options, progress: &Progress, out: &mut dyn Write) -> Result<Report> {
+    let started = Instant::now();
+    let mut report = if options.dry_run {
+        preview::run(config, directory, options, progress, out)?
+    } else {
+        load(config, directory, options, progress)?
+    };
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// What a pass has open.
+struct Pass<'a> {
+    config: &'a Config,
+    options: Options,
+    ledger: &'a Ledger,
+    known: BTreeMap<u64, Header>,
+    client: Client,
+}
+
+fn load(config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
+    state::make(directory)?;
+    let _lock = Lock::take(directory)?;
+    let ledger = Ledger::open(directory)?;
+    let mut fleet = Fleet::open(&config.memcached)?;
+    let client = Client::new(&config.misp)?;
+    falco_files::probe(config)?;
+
+    let evictions = evictions(&mut fleet)?;
+    let choice = choose(&mut fleet)?;
+    let known: BTreeMap<u64, Header> = ledger.headers()?.into_iter().collect();
+    let known = leave_old_prefix(config, &ledger, &mut fleet, known)?;
+    let mut report = Report { window: choice.window.to_string(), ..Report::default() };
+    if !choice.fill.is_empty() && known.values().any(|h| h.records > 0) {
+        log::info!("a memcached server holds nothing: it is filled from the ledger");
+        let terms = Terms::new(config, local_now());
+        report.refilled = refill(&ledger, &known, &mut fleet, &choice.fill, &terms)?;
+    }
+
+    let mut pass = Pass { config, options, ledger: &ledger, known, client };
+    progress.say("asking MISP for its events");
+    let index = index::fetch(&pass.client)?;
+    pass.run(&mut fleet, &index, choice.window, progress, directory, &mut report)?;
+    report.memcached = servers(&mut fleet, &evictions, report.keys, &ledger)?;
+    Ok(report)
+}
+
+/// The `misp-stats` of each server, and what follows from it.
+pub(super) fn choose(fleet: &mut Fleet) -> Result<Choice> {
+    let key = fleet.keys().stats();
+    let stats: Vec<Option<Vec<u8>>> = fleet
+        .servers()
+        .iter_mut()
+        .map(|s| Ok(s.get(std::slice::from_ref(&key))?.into_iter().next().flatten()))
+        .collect::<Result<_>>()?;
+    Ok(window::choose(&stats))
+}
+
+/// The rules of a plan by configuration and MISP's clock.
+pub(super) fn rules(config: &Config, now: u64, full: bool) -> Rules {
+    let misp = &config.misp;
+    Rules {
+        now,
+        initial_since: now.saturating_sub(misp.initial_event_timestamp.as_secs()),
+        refresh_since: now.saturating_sub(misp.refresh_event_timestamp.as_secs()),
+        full,
+        published: misp.published,
+        unpublished_grace: misp.unpublished_grace.as_secs(),
+        published_since: query::published_cutoff(misp, now),
+    }
+}
+
+/// Whether the ledger answers another question than the configuration asks.
+pub(super) fn asks_otherwise(config: &Config, ledger: &Ledger) -> Result<bool> {
+    Ok(ledger.meta("question")?.is_some_and(|q| q != query::fingerprint(config).as_bytes()))
+}
+
+/// Under another prefix the keys are others: those of the old one are taken out.
+fn leave_old_prefix(
+    config: &Config,
+    ledger: &Ledger,
+    fleet: &mut Fleet,
+    known: BTreeMap<u64, Header>,
+) -> Result<BTreeMap<u64, Header>> {
+    let prefix = &config.memcached.prefix;
+    let old = ledger.meta("prefix")?.and_then(|p| String::from_utf8(p).ok());
+    let Some(old) = old.filter(|old| old != prefix) else {
+        if ledger.meta("prefix")?.is_none() {
+            let mut change = ledger.change()?;
+            change.set_meta("prefix", prefix.as_bytes())?;
+            change.commit()?;
+        }
+        return Ok(known);
+    };
+    log::info!("memcached.prefix was {old} and is {prefix} now: the old keys are taken out");
+    let mut before = config.clone();
+    before.memcached.prefix = old;
+    let terms = Terms::new(&before, local_now());
+    withdraw(ledger, fleet, &terms)?;
+    for key in [terms.keys.stats(), terms.keys.last_load(), terms.keys.networks()] {
+        fleet.delete_everywhere(&key)?;
+    }
+    let mut change = ledger.change()?;
+    known.keys().try_for_each(|event| change.forget(*event))?;
+    change.set_meta("prefix", prefix.as_bytes())?;
+    change.commit()?;
+    Ok(BTreeMap::new())
+}
+
+impl Pass<'_> {
+    fn run(
+        &mut self,
+        fleet: &mut Fleet,
+        index: &Index,
+        window: Window,
+        progress: &Progress,
+        directory: &Path,
+        report: &mut Report,
+    ) -> Result<()> {
+        let (config, ledger) = (self.config, self.ledger);
+        let terms = Terms::new(config, index.now);
+        let full = self.options.full || asks_otherwise(config, ledger)?;
+        let plan = plan(&index.events, &self.known, rules(config, index.now, full));
+        report.window_seconds = match window {
+            Window::Initial => config.misp.initial_event_timestamp.as_secs(),
+            Window::Refresh => config.misp.refresh_event_timestamp.as_secs(),
+        };
+        report.full = full;
+        report.misp_time = index.now;
+        report.events = report::Events {
+            listed: index.events.len() as u64,
+            wanted: plan.wanted,
+            fetched: plan.fetch.len() as u64,
+            gone: plan.gone.len() as u64,
+            unpublished: plan.unpublished,
+        };
+
+        let held: u64 = self.known.values().map(|h| u64::from(h.records)).sum();
+        let leaving: u64 = plan.gone.iter().filter_map(|e| self.known.get(e)).map(|h| u64::from(h.records)).sum();
+        // Fails before anything is fetched where the list alone says so.
+        self.guard(held, leaving)?;
+
+        let mut tally = Tally::default();
+        if ledger.has_removals()? {
+            // A run was cut off; what it was about to remove is found again.
+            let mut change = ledger.change()?;
+            change.clear_removals()?;
+            change.commit()?;
+        }
+        let mut writer = Writer::new(ledger, fleet, &terms, &self.known);
+        self.expire(&mut writer, &terms, &plan, &mut tally)?;
+        self.fetch(&mut writer, index, &plan, progress, directory, &mut tally)?;
+        if let Err(refusal) = self.guard(held, leaving + writer.going()) {
+            writer.give_up_removals()?;
+            return Err(refusal);
+        }
+        writer.remove(&plan.gone, &mut tally)?;
+        let marks: Vec<(u64, Header)> = plan.marks.clone();
+        writer.mark(&marks)?;
+        let (changed, applied) = (writer.changed, writer.applied);
+        drop(writer);
+
+        progress.say("reading the ledger");
+        let summary = self.summary(fleet, &terms, changed, report)?;
+        self.finish(fleet, &summary, index.now)?;
+        fill(report, &summary, &tally, applied);
+        Ok(())
+    }
+
+    fn guard(&self, held: u64, going: u64) -> Result<()> {
+        if self.options.allow_shrink {
+            return Ok(());
+        }
+        guard::check(held, going, self.config.misp.max_shrink_percent)
+    }
+
+    /// What has expired, or is too old by now for `misp.timeframe`, goes also
+    /// from events that are not fetched.
+    fn expire(&self, writer: &mut Writer, terms: &Terms, plan: &Plan, tally: &mut Tally) -> Result<()> {
+        let cutoff = query::attribute_cutoff(&self.config.misp, terms.now).unwrap_or(0);
+        for (event, header) in &self.known {
+            let old = header.records > 0 && u64::from(header.oldest) < cutoff;
+            if !old && !terms.has_expired(header) {
+                continue;
+            }
+            let busy = plan.fetch.binary_search_by_key(event, |(id, _)| *id).is_ok();
+            if busy || plan.gone.binary_search(event).is_ok() {
+                continue;
+            }
+            writer.drop_records(*event, *header, |record| {
+                u64::from(record.timestamp) < cutoff || terms.is_over(record.namespace.category(), header.delivered)
+            })?;
+        }
+        writer.remove(&[], tally)
+    }
+
+    fn fetch(
+        &self,
+        writer: &mut Writer,
+        index: &Index,
+        plan: &Plan,
+        progress: &Progress,
+        directory: &Path,
+        tally: &mut Tally,
+    ) -> Result<()> {
+        let misp = &self.config.misp;
+        let query = Query::new(self.config, index.now);
+        let events: Vec<u64> = plan.fetch.iter().map(|(event, _)| *event).collect();
+        let timestamp = |event: u64| {
+            plan.fetch.binary_search_by_key(&event, |(id, _)| *id).map_or(0, |at| plan.fetch[at].1)
+        };
+        // With `published` an event that somebody edits at this moment comes
+        // without a row, as if all its attributes were gone.
+        let mut vanished = Vec::new();
+        progress.begin(events.len() as u64);
+        fetch(&self.client, &query, &events, misp.connections, misp.page_size, directory, |mut batch| {
+            progress.advance(batch.events.len() as u64, batch.attributes);
+            tally.attributes += batch.attributes;
+            batch.skipped.drain(..).for_each(|s| tally.skip(s));
+            writer.absorb(batch, timestamp, tally, |event| {
+                let hold = misp.published && self.known.get(&event).is_some_and(|h| h.records > 0);
+                if hold {
+                    vanished.push(event);
+                }
+                hold
+            })
+        })?;
+        writer.flush()?;
+        self.look_again(writer, index, &vanished)
+    }
+
+    /// Asks once more for the list of events: those that are still published and
+    /// unchanged really have nothing left; the others were being edited.
+    fn look_again(&self, writer: &mut Writer, index: &Index, vanished: &[u64]) -> Result<()> {
+        if vanished.is_empty() {
+            return Ok(());
+        }
+        let now = index::fetch(&self.client)?.events;
+        let find = |list: &[crate::misp::attribute::IndexEvent], id: u64| {
+            list.binary_search_by_key(&id, |e| e.id).ok().map(|at| list[at])
+        };
+        for event in vanished {
+            let (before, after) = (find(&index.events, *event), find(&now, *event));
+            let Some(header) = self.known.get(event) else { continue };
+            if before.is_some() && before == after {
+                let timestamp = before.map_or(0, |e| e.timestamp);
+                writer.drop_all(*event, Header { timestamp, unpublished_since: 0, ..*header })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the ledger holds: read anew where it changed, else as it was stored.
+    fn summary(&self, fleet: &Fleet, terms: &Terms, changed: bool, report: &mut Report) -> Result<Summary> {
+        let ledger = self.ledger;
+        let stored = ledger.meta("summary")?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
+        let mut files = falco_files::Files::new(self.config, terms.now, ledger)?;
+        let summary = match stored {
+            Some(summary) if !changed && !files.wants_records() => summary,
+            stored => {
+                let records = ledger.headers()?.iter().map(|(_, h)| u64::from(h.records)).sum();
+                let summary = survey(ledger, records, fleet.keys(), |_, record| {
+                    files.take(&record);
+                    Ok(())
+                })?;
+                if stored.as_ref() != Some(&summary) {
+                    let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("a summary cannot be written: {e}"));
+                    let mut change = ledger.change()?;
+                    change.set_meta("summary", &serde_json::to_vec(&summary).map_err(bug)?)?;
+                    change.commit()?;
+                }
+                summary
+            }
+        };
+        report.falco = files.finish(self.config, ledger)?;
+        Ok(summary)
+    }
+
+    /// The three keys that tell readers what they may rely on, `misp-stats` last.
+    fn finish(&self, fleet: &mut Fleet, summary: &Summary, now: u64) -> Result<()> {
+        let question = query::fingerprint(self.config);
+        if self.ledger.meta("question")?.as_deref() != Some(question.as_bytes()) {
+            let mut change = self.ledger.change()?;
+            change.set_meta("question", question.as_bytes())?;
+            change.commit()?;
+        }
+        let (networks, last_load, stats) = (fleet.keys().networks(), fleet.keys().last_load(), fleet.keys().stats());
+        fleet.set_everywhere(&networks, summary.networks.as_bytes())?;
+        fleet.set_everywhere(&last_load, now.to_string().as_bytes())?;
+        fleet.set_everywhere(&stats, summary.keys().to_string().as_bytes())
+    }
+}
+
+fn fill(report: &mut Report, summary: &Summary, tally: &Tally, applied: Applied) {
+    report.attributes = tally.attributes;
+    report.keys = summary.keys();
+    report.tags_left_out = applied.left_out;
+    report.keys_refused = applied.refused;
+    report.skipped = tally.skipped.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect();
+    report.skipped_attributes = super::tally::named(tally);
+    for namespace in Namespace::ALL {
+        let (added, removed) = tally.of(*namespace);
+        let holding = summary.namespaces.get(namespace.name()).copied().unwrap_or_default();
+        if added + removed + holding.keys > 0 {
+            let unchanged = holding.indicators.saturating_sub(added);
+            let row = report::Namespace { added, removed, unchanged, keys: holding.keys };
+            report.namespaces.insert(namespace.name().to_owned(), row);
+        }
+    }
+}
+
+fn evictions(fleet: &mut Fleet) -> Result<Vec<u64>> {
+    fleet.servers().iter_mut().map(|s| Ok(number(&s.stats("")?, "evictions"))).collect()
+}
+
+fn number(stats: &BTreeMap<String, String>, name: &str) -> u64 {
+    stats.get(name).and_then(|v| v.parse().ok()).unwrap_or(0)
+}
+
+/// The servers after the pass, and whether our keys fit.
+fn servers(fleet: &mut Fleet, evictions: &[u64], keys: u64, ledger: &Ledger) -> Result<Vec<report::Server>> {
+    let stored = ledger.meta("summary")?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
+    let needed = stored.map_or(keys * 113, |s| s.memory);
+    let share = if fleet.is_ring() { fleet.servers().len() as u64 } else { 1 };
+    let mut servers = Vec::new();
+    for (server, before) in fleet.servers().iter_mut().zip(evictions) {
+        let stats = server.stats("")?;
+        let now = number(&stats, "evictions");
+        let limit = number(&stats, "limit_maxbytes");
+        let evicted_now = now.saturating_sub(*before);
+        let needed_bytes = needed / share;
+        servers.push(report::Server {
+            address: server.address().to_string(),
+            items: number(&stats, "curr_items"),
+            bytes: number(&stats, "bytes"),
+            limit_bytes: limit,
+            evictions: now,
+            evicted_now,
+            needed_bytes,
+            fits: evicted_now == 0 && needed_bytes <= limit,
+        });
+    }
+    Ok(servers)
+}

@@ -1,0 +1,400 @@
+//! Fetched events into the ledger and memcached.
+//!
+//! What a batch adds goes to memcached at once; what MISP no longer has waits in
+//! the ledger until the whole pass is known and the shrink guard agrees. Before
+//! memcached is touched the ledger holds both what was and what will be, and the
+//! event is marked: after a crash anywhere the next pass fetches it again and
+//! repeats every change, all of which may be repeated.
+
+use super::diff::{Cursor, Fate, Nothing, diff};
+use super::tally::Tally;
+use super::terms::{Terms, count};
+use crate::cache::changes::Changes;
+use crate::cache::fleet::Fleet;
+use crate::cache::merge::Expiry;
+use crate::cache::server::Applied;
+use crate::error::{Error, Kind, Result};
+use crate::ledger::header::Header;
+use crate::ledger::record::Record;
+use crate::ledger::sort::Sorted;
+use crate::ledger::{Change, Chunks, Ledger};
+use crate::misp::fetch::Batch;
+use std::collections::BTreeMap;
+
+/// Changes are applied before they grow beyond this.
+const SLICE_BYTES: usize = 4 * 1024 * 1024;
+
+/// An event with more additions than fit here is added from the ledger, slice by slice.
+const HELD_BYTES: usize = 12 * 1024 * 1024;
+
+/// Events whose removal becomes true at once.
+const REMOVED_AT_ONCE: usize = 1_000;
+
+/// Writes one pass.
+pub struct Writer<'a> {
+    ledger: &'a Ledger,
+    fleet: &'a mut Fleet,
+    terms: &'a Terms,
+    /// The ledger's events before the pass.
+    known: &'a BTreeMap<u64, Header>,
+    /// Events whose changes are in memcached: marked so with the next commit.
+    settled: Vec<(u64, Header)>,
+    /// Events that have records to remove.
+    removing: Vec<(u64, Header)>,
+    /// Indicators that go from events that stay.
+    going: u64,
+    adds: Changes,
+    /// What memcached did.
+    pub applied: Applied,
+    /// Whether anything of the ledger's records changed.
+    pub changed: bool,
+}
+
+/// The rows of one event, out of those of a batch.
+struct EventRows<'a> {
+    rows: &'a mut Sorted,
+    event: u64,
+}
+
+impl Cursor for EventRows<'_> {
+    fn current(&self) -> Result<Option<Record<'_>>> {
+        Ok(self.rows.current().filter(|(event, _)| *event == self.event).map(|(_, record)| record))
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        self.rows.advance().map_err(|e| Error::new(Kind::CannotWrite, format!("a temporary file cannot be read: {e}")))
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// A writer for events of which the ledger knows `known`.
+    pub fn new(
+        ledger: &'a Ledger,
+        fleet: &'a mut Fleet,
+        terms: &'a Terms,
+        known: &'a BTreeMap<u64, Header>,
+    ) -> Writer<'a> {
+        Writer {
+            ledger,
+            fleet,
+            terms,
+            known,
+            settled: Vec::new(),
+            removing: Vec::new(),
+            going: 0,
+            adds: Changes::default(),
+            applied: Applied::default(),
+            changed: false,
+        }
+    }
+
+    /// Indicators that are to go from events that stay.
+    pub fn going(&self) -> u64 {
+        self.going
+    }
+
+    /// Takes the events of a batch, whose timestamps `timestamp` tells; those for
+    /// which `hold` is true and that came without a row are left as they are.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`], [`Kind::Unavailable`].
+    pub fn absorb(
+        &mut self,
+        mut batch: Batch,
+        timestamp: impl Fn(u64) -> u64,
+        tally: &mut Tally,
+        mut hold: impl FnMut(u64) -> bool,
+    ) -> Result<()> {
+        let mut change = self.ledger.change()?;
+        let mut touched = self.settle(&mut change)?;
+        let mut begun = Vec::new();
+        let mut replay = Vec::new();
+        for event in batch.events.clone() {
+            let mut rows = EventRows { rows: &mut batch.rows, event };
+            if rows.current()?.is_none() && hold(event) {
+                continue;
+            }
+            let known = self.known.get(&event).copied();
+            let header = Header {
+                timestamp: timestamp(event),
+                delivered: self.terms.now,
+                published_at: batch.published_at.get(&event).copied().or(known.map(|h| h.published_at)).unwrap_or(0),
+                ..Header::default()
+            };
+            let done = self.event(&mut change, event, known, header, &mut rows, tally)?;
+            touched |= done.written;
+            if done.replay {
+                replay.push((event, done.header));
+            }
+            if done.begun {
+                begun.push((event, done.header, done.gone > 0));
+            }
+        }
+        if touched {
+            change.commit()?;
+        }
+        let refused = self.applied.refused;
+        let adds = std::mem::take(&mut self.adds);
+        self.apply(&adds)?;
+        self.adds = adds;
+        self.adds.clear();
+        for (event, header) in replay {
+            self.replay(event, &header)?;
+        }
+        // What memcached refused keeps its mark, so the next pass tries again.
+        let all_stored = self.applied.refused == refused;
+        for (event, header, has_removals) in begun {
+            if has_removals {
+                self.removing.push((event, header));
+            } else if all_stored {
+                self.settled.push((event, Header { dirty: false, ..header }));
+            }
+        }
+        Ok(())
+    }
+
+    fn event(
+        &mut self,
+        change: &mut Change<'_>,
+        event: u64,
+        known: Option<Header>,
+        mut header: Header,
+        rows: &mut EventRows<'_>,
+        tally: &mut Tally,
+    ) -> Result<Done> {
+        let (mut chunks, mut removals) = (Chunks::default(), Chunks::default());
+        let (mut added, mut gone, mut moved, mut replay) = (false, 0, false, false);
+        let again = known.is_some_and(|h| h.dirty);
+        let start = self.adds.len();
+        let (terms, adds, delivered) = (self.terms, &mut self.adds, self.terms.now);
+        let mut each = |fate: Fate, record: Record<'_>| {
+            count(&mut header, &record);
+            change.put(event, &mut chunks, record)?;
+            let tell = match fate {
+                Fate::Added => {
+                    added = true;
+                    tally.added(record.namespace);
+                    true
+                }
+                Fate::Kept { moved: m } => {
+                    moved |= m;
+                    again || terms.expires(record.namespace.category())
+                }
+                Fate::Gone => {
+                    gone += 1;
+                    change.put_removal(event, &mut removals, record)?;
+                    false
+                }
+            };
+            if tell && !replay {
+                terms.add(adds, event, record, delivered);
+                if adds.bytes() > HELD_BYTES {
+                    adds.truncate(start);
+                    replay = true;
+                }
+            }
+            Ok(())
+        };
+        match known {
+            Some(_) => diff(&mut self.ledger.records(event)?, rows, &mut each)?,
+            None => diff(&mut Nothing, rows, &mut each)?,
+        }
+        let rewritten = added || gone > 0 || moved || chunks.is_written();
+        if rewritten {
+            change.finish(event, chunks)?;
+            self.changed = true;
+        }
+        if gone > 0 {
+            change.finish_removals(event, removals)?;
+            self.going += gone;
+        }
+        let begun = replay || self.adds.len() > start || gone > 0;
+        if !terms.any_expires() {
+            // The moment of delivery matters to expiries only.
+            header.delivered = known.map_or(header.delivered, |h| h.delivered);
+        }
+        header.dirty = begun;
+        let written = rewritten || known != Some(header);
+        if written {
+            change.set_header(event, &header)?;
+        }
+        Ok(Done { header, begun, replay, gone, written })
+    }
+
+    /// Marks what is in memcached by now; true if there was any.
+    fn settle(&mut self, change: &mut Change<'_>) -> Result<bool> {
+        for (event, header) in &self.settled {
+            change.set_header(*event, header)?;
+        }
+        let any = !self.settled.is_empty();
+        self.settled.clear();
+        Ok(any)
+    }
+
+    fn apply(&mut self, changes: &Changes) -> Result<()> {
+        if !changes.is_empty() {
+            self.applied += self.fleet.apply(changes, Expiry::Delivered, self.terms.now)?;
+        }
+        Ok(())
+    }
+
+    /// Adds all records of an event, slice by slice.
+    fn replay(&mut self, event: u64, header: &Header) -> Result<()> {
+        let mut changes = Changes::default();
+        let mut records = self.ledger.records(event)?;
+        while let Some(record) = records.current()? {
+            self.terms.add(&mut changes, event, record, header.delivered);
+            if changes.bytes() > SLICE_BYTES {
+                self.apply(&changes)?;
+                changes.clear();
+            }
+            records.advance()?;
+        }
+        self.apply(&changes)
+    }
+
+    /// Changes headers without touching records.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`].
+    pub fn mark(&mut self, marks: &[(u64, Header)]) -> Result<()> {
+        self.settled.extend_from_slice(marks);
+        self.flush()
+    }
+
+    /// Writes the marks of what is in memcached.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`].
+    pub fn flush(&mut self) -> Result<()> {
+        if self.settled.is_empty() {
+            return Ok(());
+        }
+        let mut change = self.ledger.change()?;
+        self.settle(&mut change)?;
+        change.commit()
+    }
+
+    /// Records of known events that go although MISP was not asked (expired, too
+    /// old for `misp.timeframe`), and all records of events in `emptied`.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`].
+    pub fn drop_records(&mut self, event: u64, header: Header, goes: impl Fn(&Record<'_>) -> bool) -> Result<u64> {
+        let mut change = self.ledger.change()?;
+        let mut removals = Chunks::default();
+        let mut records = self.ledger.records(event)?;
+        let mut n = 0;
+        while let Some(record) = records.current()? {
+            if goes(&record) {
+                change.put_removal(event, &mut removals, record)?;
+                n += 1;
+            }
+            records.advance()?;
+        }
+        if n > 0 {
+            change.finish_removals(event, removals)?;
+            change.commit()?;
+            self.removing.push((event, header));
+        }
+        Ok(n)
+    }
+
+    /// Gives up every removal: the events keep what they had and are fetched again
+    /// by the next pass.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`].
+    pub fn give_up_removals(&mut self) -> Result<()> {
+        let kept =
+            self.removing.drain(..).map(|(event, header)| (event, Header { timestamp: 0, dirty: false, ..header }));
+        self.settled.extend(kept);
+        let mut change = self.ledger.change()?;
+        self.settle(&mut change)?;
+        change.clear_removals()?;
+        change.commit()
+    }
+
+    /// Removes what is to go from memcached and then from the ledger: the waiting
+    /// removals, and the events of `gone` altogether.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`], [`Kind::Unavailable`].
+    pub fn remove(&mut self, gone: &[u64], tally: &mut Tally) -> Result<()> {
+        let mut changes = Changes::default();
+        let removing = std::mem::take(&mut self.removing);
+        self.changed |= !removing.is_empty() || !gone.is_empty();
+        for some in removing.chunks(REMOVED_AT_ONCE) {
+            for (event, _) in some {
+                self.take_away(self.ledger.removals(*event)?, *event, &mut changes, tally)?;
+            }
+            self.apply(&changes)?;
+            changes.clear();
+            let mut change = self.ledger.change()?;
+            self.settle(&mut change)?;
+            for (event, header) in some {
+                self.rewrite(&mut change, *event, *header)?;
+            }
+            change.commit()?;
+        }
+        for some in gone.chunks(REMOVED_AT_ONCE) {
+            for event in some {
+                self.take_away(self.ledger.records(*event)?, *event, &mut changes, tally)?;
+            }
+            self.apply(&changes)?;
+            changes.clear();
+            let mut change = self.ledger.change()?;
+            self.settle(&mut change)?;
+            some.iter().try_for_each(|event| change.forget(*event))?;
+            change.commit()?;
+        }
+        self.flush()
+    }
+
+    fn take_away(
+        &mut self,
+        mut records: impl Cursor,
+        event: u64,
+        changes: &mut Changes,
+        tally: &mut Tally,
+    ) -> Result<()> {
+        while let Some(record) = records.current()? {
+            self.terms.remove(changes, event, record);
+            tally.removed(record.namespace);
+            if changes.bytes() > SLICE_BYTES {
+                self.apply(changes)?;
+                changes.clear();
+            }
+            records.advance()?;
+        }
+        Ok(())
+    }
+
+    /// The records of an event less those that were removed.
+    fn rewrite(&mut self, change: &mut Change<'_>, event: u64, header: Header) -> Result<()> {
+        let mut header = Header { records: 0, oldest: 0, categories: 0, dirty: false, ..header };
+        let mut chunks = Chunks::default();
+        diff(&mut self.ledger.removals(event)?, &mut self.ledger.records(event)?, |fate, record| {
+            if fate == Fate::Added {
+                count(&mut header, &record);
+                change.put(event, &mut chunks, record)?;
+            }
+            Ok(())
+        })?;
+        change.finish(event, chunks)?;
+        change.finish_removals(event, Chunks::default())?;
+        change.set_header(event, &header)
+    }
+}
+
+/// What was done with an event.
+struct Done {
+    header: Header,
+    /// memcached has to be told, so the event is marked.
+    begun: bool,
+    /// Its additions are read from the ledger.
+    replay: bool,
+    gone: u64,
+    /// The change holds something of it.
+    written: bool,
+}
