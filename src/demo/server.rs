@@ -1,7 +1,7 @@
 //! The sample MISP on a socket: one thread a connection, keep-alive, a log of
 //! what was asked, a clock that can be set, and faults on demand.
 //!
-//! It knows sockets and threads; what is answered is [`super::answer`]'s work.
+//! It knows sockets and threads; what is answered is [`answer()`]'s work.
 
 use super::answer::{Options, answer};
 use super::fault::{Fault, Hook, Plan};
