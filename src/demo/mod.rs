@@ -5,7 +5,7 @@
 //! - [`world`]: all of them, and what each operation does to them (pure)
 //! - [`row`]: an attribute as MISP's search shows it (pure)
 //! - [`search`]: the parameters of an attribute search (pure)
-//! - [`answer`]: from request to response (pure)
+//! - [`mod@answer`]: from request to response (pure)
 //! - [`http`]: requests and responses as bytes
 //! - [`fault`]: answers that go wrong on purpose
 //! - [`server`]: sockets and threads
