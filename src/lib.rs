@@ -6,6 +6,7 @@
 //! - [`config`]: what was written
 //! - [`indicator`]: MISP types, splitting, validation (pure)
 //! - [`cache`]: keys, values, memcached
+//! - [`demo`]: a sample MISP in this process
 //! - [`error`]: what ends a run, and its exit code
 
 #![deny(missing_docs)]
@@ -13,6 +14,7 @@
 
 pub mod cache;
 pub mod config;
+pub mod demo;
 pub mod error;
 pub mod indicator;
 pub mod ledger;

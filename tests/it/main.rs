@@ -1,0 +1,7 @@
+//! The built program and its parts against a sample MISP and a real memcached.
+//!
+//! One crate, so that the harness in `support` is compiled once: a topic is a
+//! file beside this one, named here.
+
+mod sample_misp;
+mod support;

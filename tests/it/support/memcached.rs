@@ -1,0 +1,327 @@
+//! A real memcached for one test, and the text protocol to look into it, written
+//! without the program's own client so that a shared mistake cannot hide.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a memcached may take to accept, on a busy machine.
+const START: Duration = Duration::from_secs(20);
+
+/// Longest wait for one answer.
+const ANSWER: Duration = Duration::from_secs(20);
+
+#[derive(Clone)]
+enum Place {
+    Tcp(u16),
+    Unix(PathBuf),
+}
+
+/// A running memcached; it is killed when this is dropped.
+pub struct Memcached {
+    child: Child,
+    place: Place,
+    arguments: Vec<String>,
+}
+
+/// What memcached holds under one key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Item {
+    pub value: Vec<u8>,
+    /// The client flags.
+    pub flags: u32,
+    /// Seconds until it expires; -1: never.
+    pub ttl: i64,
+}
+
+trait Stream: Read + Write {}
+impl<T: Read + Write> Stream for T {}
+
+impl Memcached {
+    /// One on a free TCP port of 127.0.0.1, with further arguments (`["-I", "2m"]`).
+    pub fn start(arguments: &[&str]) -> Memcached {
+        // Between finding a free port and memcached taking it, someone else may: try again.
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        for _ in 0..10 {
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+            if let Some(memcached) = Memcached::launch(Place::Tcp(free.port()), arguments.clone()) {
+                return memcached;
+            }
+        }
+        panic!("memcached does not start (is it installed?)");
+    }
+
+    /// One on a unix socket.
+    pub fn start_unix(socket: &Path) -> Memcached {
+        Memcached::launch(Place::Unix(socket.to_owned()), Vec::new()).expect("memcached starts on a unix socket")
+    }
+
+    fn launch(place: Place, arguments: Vec<String>) -> Option<Memcached> {
+        let mut command = Command::new("memcached");
+        match &place {
+            Place::Tcp(port) => command.args(["-U", "0", "-l", "127.0.0.1", "-p", &port.to_string()]),
+            Place::Unix(socket) => command.arg("-s").arg(socket),
+        };
+        command.args(["-m", "64"]).args(&arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        // It refuses to run as root unless it is told whom to run as.
+        if std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0) {
+            command.args(["-u", "root"]);
+        }
+        let mut memcached = Memcached { child: command.spawn().expect("memcached is on the PATH"), place, arguments };
+        let begun = Instant::now();
+        while begun.elapsed() < START {
+            // Answering with its own process id proves that it is not someone else's.
+            if memcached.is_mine() {
+                return Some(memcached);
+            }
+            if memcached.child.try_wait().ok().flatten().is_some() {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+
+    fn is_mine(&self) -> bool {
+        self.connect().is_ok() && self.stats().get("pid") == Some(&self.child.id().to_string())
+    }
+
+    /// Kills it and starts it again in the same place, empty.
+    pub fn restart(&mut self) {
+        self.kill();
+        *self = Memcached::launch(self.place.clone(), self.arguments.clone()).expect("memcached starts again");
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Place::Unix(socket) = &self.place {
+            let _ = std::fs::remove_file(socket);
+        }
+    }
+
+    /// As the configuration's `servers` names it.
+    pub fn server(&self) -> String {
+        match &self.place {
+            Place::Tcp(port) => format!("127.0.0.1:{port}"),
+            Place::Unix(socket) => socket.display().to_string(),
+        }
+    }
+
+    fn connect(&self) -> std::io::Result<BufReader<Box<dyn Stream>>> {
+        let stream: Box<dyn Stream> = match &self.place {
+            Place::Tcp(port) => {
+                let stream = TcpStream::connect(("127.0.0.1", *port))?;
+                stream.set_read_timeout(Some(ANSWER))?;
+                Box::new(stream)
+            }
+            Place::Unix(socket) => {
+                let stream = UnixStream::connect(socket)?;
+                stream.set_read_timeout(Some(ANSWER))?;
+                Box::new(stream)
+            }
+        };
+        Ok(BufReader::new(stream))
+    }
+
+    /// A connection on which `command` was sent.
+    fn ask(&self, command: &[u8]) -> BufReader<Box<dyn Stream>> {
+        let mut stream = self.connect().expect("memcached accepts");
+        stream.get_mut().write_all(command).expect("memcached takes a command");
+        stream
+    }
+
+    /// Sends raw bytes, returns the first line of the answer.
+    pub fn command(&self, command: &[u8]) -> String {
+        line(&mut self.ask(command))
+    }
+
+    /// The value of a key; a key with blanks or control bytes is asked for in base64.
+    pub fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.item(key).map(|item| item.value)
+    }
+
+    /// Value, flags and time to live of a key.
+    pub fn item(&self, key: &[u8]) -> Option<Item> {
+        let (key, base64) = wire_key(key);
+        let mut stream = self.ask(format!("mg {key} v f t{base64}\r\n").as_bytes());
+        let head = line(&mut stream);
+        let mut words = head.split(' ');
+        match words.next() {
+            Some("EN") => return None,
+            Some("VA") => {}
+            _ => panic!("memcached answered {head:?} for {key}"),
+        }
+        let length: usize = words.next().and_then(|w| w.parse().ok()).expect("a length");
+        let mut item = Item { value: vec![0; length], flags: 0, ttl: 0 };
+        for word in words {
+            match word.split_at(1) {
+                ("f", flags) => item.flags = flags.parse().expect("flags"),
+                ("t", ttl) => item.ttl = ttl.parse().expect("a time to live"),
+                _ => {}
+            }
+        }
+        stream.read_exact(&mut item.value).expect("the whole value");
+        Some(item)
+    }
+
+    /// Sets a key as a foreign writer would; it never expires.
+    pub fn set(&self, key: &[u8], value: &[u8]) {
+        let (key, base64) = wire_key(key);
+        let mut command = format!("ms {key} {}{base64}\r\n", value.len()).into_bytes();
+        command.extend_from_slice(value);
+        command.extend_from_slice(b"\r\n");
+        assert_eq!(self.command(&command), "HD");
+    }
+
+    /// Deletes a key; whether it was there.
+    pub fn delete(&self, key: &[u8]) -> bool {
+        let (key, base64) = wire_key(key);
+        self.command(format!("md {key}{base64}\r\n").as_bytes()) == "HD"
+    }
+
+    /// Forgets everything at once.
+    pub fn flush_all(&self) {
+        assert_eq!(self.command(b"flush_all\r\n"), "OK");
+    }
+
+    /// All keys it holds.
+    pub fn keys(&self) -> BTreeSet<Vec<u8>> {
+        let begun = Instant::now();
+        loop {
+            let mut stream = self.ask(b"lru_crawler metadump hash\r\n");
+            let mut keys = BTreeSet::new();
+            loop {
+                let line = line(&mut stream);
+                match line.split(' ').next() {
+                    Some("END") => return keys,
+                    // Its crawler does one thing at a time.
+                    Some("BUSY" | "LOCKED") => break,
+                    // Its crawler starts behind its socket.
+                    Some("ERROR" | "CLIENT_ERROR") => {
+                        self.command(b"lru_crawler enable\r\n");
+                        break;
+                    }
+                    Some(word) => keys.insert(percent_decoded(word.strip_prefix("key=").expect("a key"))),
+                    None => unreachable!("split gives one word at least"),
+                };
+            }
+            assert!(begun.elapsed() < ANSWER, "memcached does not list its keys");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// All keys and values whose key begins with `start`.
+    pub fn dump(&self, start: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let keys = self.keys().into_iter().filter(|key| key.starts_with(start.as_bytes()));
+        keys.filter_map(|key| self.get(&key).map(|value| (key, value))).collect()
+    }
+
+    /// Its counters by name.
+    pub fn stats(&self) -> BTreeMap<String, String> {
+        let mut stream = self.ask(b"stats\r\n");
+        let mut stats = BTreeMap::new();
+        loop {
+            let line = line(&mut stream);
+            let mut words = line.splitn(3, ' ');
+            match (words.next(), words.next(), words.next()) {
+                (Some("STAT"), Some(name), Some(value)) => stats.insert(name.to_owned(), value.to_owned()),
+                _ => return stats,
+            };
+        }
+    }
+}
+
+impl Drop for Memcached {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn line(stream: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    loop {
+        match stream.read_line(&mut line) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => {
+                result.expect("memcached answers");
+                return line.trim_end_matches("\r\n").to_owned();
+            }
+        }
+    }
+}
+
+/// A key as it goes over the wire, and the flag that says that it is base64.
+fn wire_key(key: &[u8]) -> (String, &'static str) {
+    match std::str::from_utf8(key) {
+        Ok(text) if !key.iter().any(|b| *b <= b' ' || *b == 0x7f) => (text.to_owned(), ""),
+        _ => (base64(key), " b"),
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for three in bytes.chunks(3) {
+        let bits = three.iter().fold(0u32, |bits, b| bits << 8 | u32::from(*b)) << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * place) & 63) as usize];
+            out.push(if place <= three.len() { char::from(digit) } else { '=' });
+        }
+    }
+    out
+}
+
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut bytes = text.bytes();
+    let mut out = Vec::new();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            out.push(byte);
+            continue;
+        }
+        let hex = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16)).expect("two hexadecimal digits") as u8;
+        out.push(hex(bytes.next()) << 4 | hex(bytes.next()));
+    }
+    out
+}
+
+#[test]
+fn what_is_set_is_found() {
+    let mut memcached = Memcached::start(&["-I", "2m"]);
+    let odd = "misp-filename:a b\t\u{e9}%".as_bytes();
+    memcached.set(b"misp-ip:198.51.100.1", b"1#ip-dst");
+    memcached.set(odd, b"2#filename");
+    assert_eq!(memcached.get(odd).as_deref(), Some(&b"2#filename"[..]));
+    assert_eq!(memcached.keys(), [b"misp-ip:198.51.100.1".to_vec(), odd.to_vec()].into());
+    assert_eq!(memcached.dump("misp-ip:").len(), 1);
+    assert_eq!(memcached.command(b"set misp-md5:x 7 3600 1\r\n1\r\n"), "STORED");
+    let item = memcached.item(b"misp-md5:x").unwrap();
+    assert_eq!((item.flags, item.ttl > 3500, item.value.as_slice()), (7, true, &b"1"[..]));
+    assert!(memcached.delete(odd) && !memcached.delete(odd));
+    assert_eq!(memcached.stats()["curr_items"], "2");
+    memcached.flush_all();
+    assert_eq!(memcached.get(b"misp-md5:x"), None);
+    memcached.set(b"again", b"1");
+    memcached.restart();
+    assert_eq!(memcached.keys().len(), 0);
+}
+
+#[test]
+fn a_unix_socket_serves_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let memcached = Memcached::start_unix(&directory.path().join("memcached.sock"));
+    memcached.set(b"k", b"v");
+    assert_eq!(memcached.item(b"k"), Some(Item { value: b"v".to_vec(), flags: 0, ttl: -1 }));
+    assert!(memcached.server().ends_with("/memcached.sock"));
+}
+
+#[test]
+fn base64_has_its_padding() {
+    assert_eq!([base64(b"a"), base64(b"ab"), base64(b"abc"), base64(b"\xff\xfe")], ["YQ==", "YWI=", "YWJj", "//4="]);
+}

@@ -1,0 +1,20 @@
+//! What the tests of this crate stand on: a real memcached, a configuration file,
+//! the built program, and a second opinion on what the keys should be.
+
+pub mod config;
+pub mod memcached;
+pub mod model;
+pub mod program;
+
+use misp2memcached::demo::{SampleMisp, World};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+/// The key that the sample MISP lets in: 40 letters and digits, as MISP's are.
+pub const KEY: &str = "SampleKeySampleKeySampleKeySampleKey0123";
+
+/// A sample MISP on a free port.
+pub fn sample(world: World) -> SampleMisp {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    SampleMisp::start(listener, Arc::new(Mutex::new(world)), KEY).expect("an address")
+}
