@@ -21,4 +21,5 @@ pub mod ledger;
 pub mod lock;
 pub mod misp;
 pub mod pass;
+pub mod report;
 pub mod state;

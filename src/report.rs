@@ -208,26 +208,37 @@ impl Report {
             if self.dry_run { ", dry run: nothing was written" } else { "" },
         );
         let e = &self.events;
-        let _ = write!(out, "Events      {} listed, {} wanted, {} fetched, {} gone", e.listed, e.wanted, e.fetched, e.gone);
-        let _ = if e.unpublished > 0 { writeln!(out, ", {} kept while unpublished", e.unpublished) } else { writeln!(out) };
+        let _ =
+            write!(out, "Events      {} listed, {} wanted, {} fetched, {} gone", e.listed, e.wanted, e.fetched, e.gone);
+        let _ =
+            if e.unpublished > 0 { writeln!(out, ", {} kept while unpublished", e.unpublished) } else { writeln!(out) };
         let _ = writeln!(out, "Attributes  {} received", self.attributes);
         if self.refilled > 0 {
             let _ = writeln!(out, "Refilled    {} indicators from the ledger", self.refilled);
         }
         let width = self.namespaces.keys().map(String::len).chain([9]).max().unwrap_or(9);
-        let _ = writeln!(out, "\n{:width$} {:>10} {:>10} {:>10} {:>10}", "Namespace", "added", "removed", "unchanged", "keys");
+        let _ = writeln!(
+            out,
+            "\n{:width$} {:>10} {:>10} {:>10} {:>10}",
+            "Namespace", "added", "removed", "unchanged", "keys"
+        );
         for (name, n) in &self.namespaces {
             let _ = writeln!(out, "{name:width$} {:>10} {:>10} {:>10} {:>10}", n.added, n.removed, n.unchanged, n.keys);
         }
         let t = self.totals();
-        let _ = writeln!(out, "{:width$} {:>10} {:>10} {:>10} {:>10}", "total", t.added, t.removed, t.unchanged, t.keys);
+        let _ =
+            writeln!(out, "{:width$} {:>10} {:>10} {:>10} {:>10}", "total", t.added, t.removed, t.unchanged, t.keys);
         if !self.skipped.is_empty() {
             let _ = writeln!(out, "\nSkipped");
             for (reason, count) in &self.skipped {
                 let _ = writeln!(out, "  {count:>8}  {reason}");
             }
             for s in self.skipped_attributes.iter().take(NAMED_IN_TABLE) {
-                let _ = writeln!(out, "            event {}, attribute {} ({}): {}", s.event, s.attribute, s.kind, s.reason);
+                let _ = writeln!(
+                    out,
+                    "            event {}, attribute {} ({}): {}",
+                    s.event, s.attribute, s.kind, s.reason
+                );
             }
             let more = self.skipped.values().sum::<u64>().saturating_sub(NAMED_IN_TABLE as u64);
             if more > 0 {

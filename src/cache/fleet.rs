@@ -120,6 +120,14 @@ impl Fleet {
         self.servers.iter_mut().try_for_each(|s| s.set(key, value))
     }
 
+    /// Deletes one of our own keys on every server, if it is there.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Unavailable`].
+    pub fn delete_everywhere(&mut self, key: &[u8]) -> Result<()> {
+        self.servers.iter_mut().try_for_each(|s| s.delete(key))
+    }
+
     /// The values of some keys, in their order: from the servers that hold them.
     ///
     /// # Errors

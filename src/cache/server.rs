@@ -128,8 +128,21 @@ impl Server {
     /// # Errors
     /// [`Kind::Unavailable`], also where the server refuses it.
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.quietly(command(MetaOp::Set, key).value(value).flag("q"))
+    }
+
+    /// Deletes one of our own keys, if it is there.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`], also where the server refuses it.
+    pub fn delete(&mut self, key: &[u8]) -> Result<()> {
+        self.quietly(command(MetaOp::Delete, key).flag("q"))
+    }
+
+    /// One command that answers only where it fails.
+    fn quietly(&mut self, command: MetaCommand) -> Result<()> {
         self.out.clear();
-        encode(command(MetaOp::Set, key).value(value).flag("q"), 0, &mut self.out)?;
+        encode(command, 0, &mut self.out)?;
         self.out.extend_from_slice(b"mn\r\n");
         let mut failed = None;
         self.connection.exchange(&self.out, |reply| failed = Some(format!("{reply:?}")))?;

@@ -117,12 +117,19 @@ namespaces! {
     SshFingerprint = 50 "ssh-fingerprint" Other,
     Btc = 51 "btc" Other,
     Xmr = 52 "xmr" Other,
+    Sha256Name = 53 "sha256-name" Hash,
 }
 
 impl Namespace {
     /// The code written into the ledger.
     pub fn code(self) -> u8 {
         self as u8
+    }
+
+    /// Whether its indicators are keys of memcached. The one that is not holds the
+    /// file names of `filename|sha256` for Falco's hash list.
+    pub fn is_cached(self) -> bool {
+        self != Namespace::Sha256Name
     }
 
     /// The namespace of this name.

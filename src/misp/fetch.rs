@@ -10,7 +10,7 @@ use super::page::{Next, Page};
 use super::query::Query;
 use super::stream::{self, ATTRIBUTES, Broken, RowType};
 use crate::error::{Error, Kind, Result};
-use crate::indicator::{MispType, Skip, split};
+use crate::indicator::{MispType, Namespace, Skip, split};
 use crate::ledger::record::{MAX_VALUE, Record};
 use crate::ledger::sort::{RUN_BYTES, Sorted, Sorter};
 use std::collections::{HashMap, VecDeque};
@@ -290,11 +290,22 @@ impl Taker<'_> {
                 }
             })
         };
+        if stored.is_ok() && outcome.is_ok() && self.query.file_names() && kind.name() == "filename|sha256" {
+            stored = self.file_name(row, kind, timestamp);
+        }
         stored.map_err(Reason::Temporary)?;
         if let Err(reason) = outcome {
             self.skip(row, reason);
         }
         Ok(())
+    }
+
+    /// Keeps `HASH|file name`, for Falco's hash list only.
+    fn file_name(&mut self, row: &Attribute, kind: MispType, timestamp: u32) -> io::Result<()> {
+        let Some((name, hash)) = row.value.trim().rsplit_once('|') else { return Ok(()) };
+        let value = format!("{}|{}", hash.trim(), name.trim());
+        let record = Record { namespace: Namespace::Sha256Name, kind, timestamp, value: &value };
+        self.sorter.push(row.event_id, record)
     }
 
     fn skip(&mut self, row: &Attribute, reason: Skip) {

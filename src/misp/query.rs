@@ -19,6 +19,7 @@ pub struct Query {
     clauses: Vec<Map<String, Value>>,
     types: BTreeSet<MispType>,
     to_ids: bool,
+    file_names: bool,
 }
 
 /// The switches of the configuration, by category.
@@ -55,7 +56,7 @@ impl Query {
                 types.extend(wanted);
             }
         }
-        Query { clauses: bodies, types, to_ids: config.misp.to_ids }
+        Query { clauses: bodies, types, to_ids: config.misp.to_ids, file_names: file_names(config) }
     }
 
     /// Number of searches a batch takes.
@@ -66,6 +67,11 @@ impl Query {
     /// Whether rows of this type were asked for.
     pub fn wants(&self, kind: MispType) -> bool {
         self.types.contains(&kind)
+    }
+
+    /// Whether the file names of `filename|sha256` are kept, for Falco's hash list.
+    pub fn file_names(&self) -> bool {
+        self.file_names
     }
 
     /// Whether only attributes flagged for detection were asked for.
@@ -86,6 +92,10 @@ impl Query {
         let page = Page { clause: &self.clauses[search], eventid: events, limit, page };
         serde_json::to_vec(&page).unwrap_or_default()
     }
+}
+
+fn file_names(config: &Config) -> bool {
+    config.falco.enabled && config.falco.hash_list.is_some()
 }
 
 fn body(misp: &Misp, clause: &FilterClause, types: &BTreeSet<MispType>, now: u64) -> Map<String, Value> {
@@ -156,6 +166,7 @@ pub fn fingerprint(config: &Config) -> String {
         "min_threat_level": misp.min_threat_level.map(|t| t as u8),
         "event_published_after": misp.event_published_after.map(|s| format!("{s:?}")),
         "timeframe": misp.timeframe.as_secs(),
+        "file_names": file_names(config),
         "expires": indicator::Category::ALL.map(|c| switch(config, c).expires.as_secs()),
     });
     Sha256::digest(question.to_string().as_bytes()).iter().map(|b| format!("{b:02x}")).collect()

@@ -5,9 +5,13 @@
 //!   memcached; [`survey`]: the ledger read once; [`run`]: all of it in order
 
 pub mod diff;
+mod falco_files;
 pub mod guard;
 pub mod plan;
+mod preview;
+pub mod progress;
 pub mod refill;
+pub mod run;
 pub mod survey;
 pub mod tally;
 pub mod terms;

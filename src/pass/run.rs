@@ -49,7 +49,13 @@ pub struct Options {
 ///
 /// # Errors
 /// Each kind but usage; what was loaded before stays loaded.
-pub fn run(config: &Config, directory: &Path, options: Options, progress: &Progress, out: &mut dyn Write) -> Result<Report> {
+pub fn run(
+    config: &Config,
+    directory: &Path,
+    options: Options,
+    progress: &Progress,
+    out: &mut dyn Write,
+) -> Result<Report> {
     let started = Instant::now();
     let mut report = if options.dry_run {
         preview::run(config, directory, options, progress, out)?
@@ -257,9 +263,8 @@ impl Pass<'_> {
         let misp = &self.config.misp;
         let query = Query::new(self.config, index.now);
         let events: Vec<u64> = plan.fetch.iter().map(|(event, _)| *event).collect();
-        let timestamp = |event: u64| {
-            plan.fetch.binary_search_by_key(&event, |(id, _)| *id).map_or(0, |at| plan.fetch[at].1)
-        };
+        let timestamp =
+            |event: u64| plan.fetch.binary_search_by_key(&event, |(id, _)| *id).map_or(0, |at| plan.fetch[at].1);
         // With `published` an event that somebody edits at this moment comes
         // without a row, as if all its attributes were gone.
         let mut vanished = Vec::new();
@@ -295,7 +300,7 @@ impl Pass<'_> {
             let Some(header) = self.known.get(event) else { continue };
             if before.is_some() && before == after {
                 let timestamp = before.map_or(0, |e| e.timestamp);
-                writer.drop_all(*event, Header { timestamp, unpublished_since: 0, ..*header })?;
+                writer.drop_records(*event, Header { timestamp, unpublished_since: 0, ..*header }, |_| true)?;
             }
         }
         Ok(())
@@ -306,8 +311,9 @@ impl Pass<'_> {
         let ledger = self.ledger;
         let stored = ledger.meta("summary")?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
         let mut files = falco_files::Files::new(self.config, terms.now, ledger)?;
+        let read = changed || stored.is_none() || files.wants_records();
         let summary = match stored {
-            Some(summary) if !changed && !files.wants_records() => summary,
+            Some(summary) if !read => summary,
             stored => {
                 let records = ledger.headers()?.iter().map(|(_, h)| u64::from(h.records)).sum();
                 let summary = survey(ledger, records, fleet.keys(), |_, record| {
@@ -323,7 +329,7 @@ impl Pass<'_> {
                 summary
             }
         };
-        report.falco = files.finish(self.config, ledger)?;
+        report.falco = files.finish(self.config, ledger, read)?;
         Ok(summary)
     }
 
@@ -347,8 +353,8 @@ fn fill(report: &mut Report, summary: &Summary, tally: &Tally, applied: Applied)
     report.keys = summary.keys();
     report.tags_left_out = applied.left_out;
     report.keys_refused = applied.refused;
-    report.skipped = tally.skipped.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect();
-    report.skipped_attributes = super::tally::named(tally);
+    report.skipped = tally.skipped();
+    report.skipped_attributes = tally.named();
     for namespace in Namespace::ALL {
         let (added, removed) = tally.of(*namespace);
         let holding = summary.namespaces.get(namespace.name()).copied().unwrap_or_default();

@@ -75,6 +75,12 @@ pub fn survey(
         let mut hashes: Vec<u64> = Vec::new();
         ledger.for_each(|event, record| {
             if round == 0 {
+                each(event, record)?;
+            }
+            if !record.namespace.is_cached() {
+                return Ok(());
+            }
+            if round == 0 {
                 holdings.entry(record.namespace).or_default().indicators += 1;
                 let tag = record.kind.name().len() as u64 + 2 + u64::from(event.max(1).ilog10());
                 memory += tag + record.value.len().min(MAX_WIRE_KEY) as u64;
@@ -83,7 +89,6 @@ pub fn survey(
                 {
                     lengths.insert((matches!(network, IpNet::V6(_)), network.prefix_len()));
                 }
-                each(event, record)?;
             }
             let mut hasher = DefaultHasher::new();
             record.value.hash(&mut hasher);

@@ -2,6 +2,7 @@
 
 use crate::indicator::Namespace;
 use crate::misp::fetch::Skipped;
+use crate::report;
 use std::collections::BTreeMap;
 
 /// Skipped attributes that are kept by name; beyond it they are only counted.
@@ -14,21 +15,19 @@ pub struct Tally {
     removed: BTreeMap<Namespace, u64>,
     /// Attributes that MISP sent.
     pub attributes: u64,
-    /// By reason.
-    pub skipped: BTreeMap<&'static str, u64>,
-    /// The first of them by name.
-    pub named: Vec<Skipped>,
+    skipped: BTreeMap<&'static str, u64>,
+    named: Vec<Skipped>,
 }
 
 impl Tally {
     /// An event now lists an indicator of this namespace.
     pub fn added(&mut self, namespace: Namespace) {
-        *self.added.entry(namespace).or_default() += 1;
+        *self.added.entry(namespace).or_default() += u64::from(namespace.is_cached());
     }
 
     /// An event no longer lists an indicator of this namespace.
     pub fn removed(&mut self, namespace: Namespace) {
-        *self.removed.entry(namespace).or_default() += 1;
+        *self.removed.entry(namespace).or_default() += u64::from(namespace.is_cached());
     }
 
     /// An attribute was no indicator.
@@ -45,8 +44,19 @@ impl Tally {
         (get(&self.added), get(&self.removed))
     }
 
-    /// Added and removed in all.
-    pub fn total(&self) -> (u64, u64) {
-        (self.added.values().sum(), self.removed.values().sum())
+    /// Skipped by reason, as the report has it.
+    pub fn skipped(&self) -> BTreeMap<String, u64> {
+        self.skipped.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect()
+    }
+
+    /// The first skipped ones by name, as the report has it.
+    pub fn named(&self) -> Vec<report::Skipped> {
+        let one = |s: &Skipped| report::Skipped {
+            event: s.event,
+            attribute: s.attribute,
+            kind: s.kind.clone(),
+            reason: s.reason.reason(),
+        };
+        self.named.iter().map(one).collect()
     }
 }

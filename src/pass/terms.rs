@@ -68,6 +68,9 @@ impl Terms {
     }
 
     fn push(&self, changes: &mut Changes, event: u64, record: Record<'_>, remove: bool, expires: ExpiresAt) {
+        if !record.namespace.is_cached() {
+            return;
+        }
         let write = |key: &mut Vec<u8>| self.keys.indicator_into(record.namespace, record.value, key);
         changes.push(write, event, record.kind, remove, expires);
     }

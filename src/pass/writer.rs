@@ -51,9 +51,9 @@ pub struct Writer<'a> {
 }
 
 /// The rows of one event, out of those of a batch.
-struct EventRows<'a> {
-    rows: &'a mut Sorted,
-    event: u64,
+pub(super) struct EventRows<'a> {
+    pub(super) rows: &'a mut Sorted,
+    pub(super) event: u64,
 }
 
 impl Cursor for EventRows<'_> {
@@ -275,8 +275,8 @@ impl<'a> Writer<'a> {
         change.commit()
     }
 
-    /// Records of known events that go although MISP was not asked (expired, too
-    /// old for `misp.timeframe`), and all records of events in `emptied`.
+    /// Lets records of a known event go that `goes` names, although its attributes
+    /// did not come: expired, too old for `misp.timeframe`, or all of them.
     ///
     /// # Errors
     /// [`Kind::CannotWrite`].
@@ -296,8 +296,9 @@ impl<'a> Writer<'a> {
             change.finish_removals(event, removals)?;
             change.commit()?;
             self.removing.push((event, header));
+            self.going += n;
         }
-        Ok(n)
+        Ok(())
     }
 
     /// Gives up every removal: the events keep what they had and are fetched again
@@ -323,6 +324,7 @@ impl<'a> Writer<'a> {
     pub fn remove(&mut self, gone: &[u64], tally: &mut Tally) -> Result<()> {
         let mut changes = Changes::default();
         let removing = std::mem::take(&mut self.removing);
+        self.going = 0;
         self.changed |= !removing.is_empty() || !gone.is_empty();
         for some in removing.chunks(REMOVED_AT_ONCE) {
             for (event, _) in some {

@@ -1,0 +1,129 @@
+//! The dry run: the difference between the ledger and what MISP says now, printed
+//! and not written. Without a ledger everything is new.
+
+use super::diff::{Fate, Nothing, diff};
+use super::plan::plan;
+use super::progress::Progress;
+use super::run::{Options, asks_otherwise, choose, rules};
+use super::tally::Tally;
+use super::terms::Terms;
+use super::window::Window;
+use super::writer::EventRows;
+use crate::cache::fleet::Fleet;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::indicator::Namespace;
+use crate::ledger::header::Header;
+use crate::ledger::record::Record;
+use crate::ledger::{self, Ledger};
+use crate::lock::Lock;
+use crate::misp::client::Client;
+use crate::misp::fetch::fetch;
+use crate::misp::index;
+use crate::misp::query::Query;
+use crate::report::{self, Report};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+/// Prints `+ KEY EVENT#TYPE` and `- KEY EVENT#TYPE` for what a pass would change.
+///
+/// # Errors
+/// As a pass, but for outputs that cannot be written.
+pub(super) fn run(
+    config: &Config,
+    directory: &Path,
+    options: Options,
+    progress: &Progress,
+    out: &mut dyn Write,
+) -> Result<Report> {
+    let temporary =
+        tempfile::tempdir().map_err(|e| Error::new(Kind::CannotWrite, format!("temporary directory: {e}")))?;
+    let _lock;
+    let ledger = if directory.join(ledger::FILE_NAME).exists() {
+        _lock = Lock::take(directory)?;
+        Ledger::open(directory)?
+    } else {
+        Ledger::open(temporary.path())?
+    };
+    let mut fleet = Fleet::open(&config.memcached)?;
+    let window = choose(&mut fleet)?.window;
+    let client = Client::new(&config.misp)?;
+    progress.say("asking MISP for its events");
+    let index = index::fetch(&client)?;
+    let known: BTreeMap<u64, Header> = ledger.headers()?.into_iter().collect();
+    let full = options.full || asks_otherwise(config, &ledger)?;
+    let plan = plan(&index.events, &known, rules(config, index.now, full));
+    let terms = Terms::new(config, index.now);
+    let mut tally = Tally::default();
+    let print = |out: &mut dyn Write, sign: char, event: u64, record: &Record| {
+        let key = terms.keys.indicator(record.namespace, record.value);
+        let line = format!("{sign} {} {event}#{}", String::from_utf8_lossy(&key).escape_debug(), record.kind.name());
+        writeln!(out, "{line}").map_err(|e| Error::new(Kind::CannotWrite, format!("standard output: {e}")))
+    };
+
+    let events: Vec<u64> = plan.fetch.iter().map(|(event, _)| *event).collect();
+    let query = Query::new(config, index.now);
+    progress.begin(events.len() as u64);
+    let misp = &config.misp;
+    fetch(&client, &query, &events, misp.connections, misp.page_size, temporary.path(), |mut batch| {
+        progress.advance(batch.events.len() as u64, batch.attributes);
+        tally.attributes += batch.attributes;
+        batch.skipped.drain(..).for_each(|s| tally.skip(s));
+        for event in &batch.events {
+            let mut rows = EventRows { rows: &mut batch.rows, event: *event };
+            let each = |fate: Fate, record: Record<'_>| match fate {
+                Fate::Added => {
+                    tally.added(record.namespace);
+                    print(out, '+', *event, &record)
+                }
+                Fate::Gone => {
+                    tally.removed(record.namespace);
+                    print(out, '-', *event, &record)
+                }
+                Fate::Kept { .. } => Ok(()),
+            };
+            match known.get(event) {
+                Some(_) => diff(&mut ledger.records(*event)?, &mut rows, each)?,
+                None => diff(&mut Nothing, &mut rows, each)?,
+            }
+        }
+        Ok(())
+    })?;
+    for event in &plan.gone {
+        diff(&mut ledger.records(*event)?, &mut Nothing, |_, record| {
+            tally.removed(record.namespace);
+            print(out, '-', *event, &record)
+        })?;
+    }
+
+    let mut namespaces = BTreeMap::new();
+    for namespace in Namespace::ALL {
+        let (added, removed) = tally.of(*namespace);
+        if added + removed > 0 {
+            namespaces.insert(namespace.name().to_owned(), report::Namespace { added, removed, ..Default::default() });
+        }
+    }
+    Ok(Report {
+        dry_run: true,
+        window: window.to_string(),
+        window_seconds: match window {
+            Window::Initial => misp.initial_event_timestamp.as_secs(),
+            Window::Refresh => misp.refresh_event_timestamp.as_secs(),
+        },
+        full,
+        misp_time: index.now,
+        events: report::Events {
+            listed: index.events.len() as u64,
+            wanted: plan.wanted,
+            fetched: plan.fetch.len() as u64,
+            gone: plan.gone.len() as u64,
+            unpublished: plan.unpublished,
+        },
+        attributes: tally.attributes,
+        namespaces,
+        skipped: tally.skipped(),
+        skipped_attributes: tally.named(),
+        ..Report::default()
+    })
+}
