@@ -11,7 +11,9 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod atomic_file;
 pub mod cache;
 pub mod config;
 pub mod error;
+pub mod falco;
 pub mod indicator;
