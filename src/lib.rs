@@ -12,10 +12,12 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod atomic_file;
 pub mod cache;
 pub mod config;
 pub mod demo;
 pub mod error;
+pub mod falco;
 pub mod indicator;
 pub mod ledger;
 pub mod lock;
