@@ -117,8 +117,8 @@ impl Files {
         }
         paths.push(outcome.path);
         let plain = [
-            (&config.falco.hash_list, self.hashes.map(|h| falco::hash_list(without_bare(h)))),
-            (&config.falco.domain_list, self.domains.map(|d| falco::domain_list(&d))),
+            (&config.falco.hash_list, self.hashes.map(|h| falco::plain::hash_list(without_bare(h)))),
+            (&config.falco.domain_list, self.domains.map(|d| falco::plain::domain_list(&d))),
         ];
         for (path, bytes) in plain {
             if let (Some(path), Some(bytes)) = (path, bytes) {

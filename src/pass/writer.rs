@@ -280,7 +280,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// [`Kind::CannotWrite`].
-    pub fn drop_records(&mut self, event: u64, header: Header, goes: impl Fn(&Record<'_>) -> bool) -> Result<u64> {
+    pub fn drop_records(&mut self, event: u64, header: Header, goes: impl Fn(&Record<'_>) -> bool) -> Result<()> {
         let mut change = self.ledger.change()?;
         let mut removals = Chunks::default();
         let mut records = self.ledger.records(event)?;
