@@ -4,10 +4,21 @@
 //! Nothing here looks at the clock, the network or a server: that is the plan's
 //! work. Unknown keys are errors with line and column.
 
+mod check;
+mod decode;
+#[cfg(test)]
+mod fields;
+#[cfg(test)]
+mod golden;
+mod keys;
 mod load;
+mod nearest;
+mod node;
+mod problem;
 mod span;
+mod token;
 
-pub use load::{Sources, load};
+pub use load::{Loaded, Sources, load};
 pub use span::{Since, Span};
 
 use secrecy::SecretString;
@@ -175,6 +186,7 @@ impl Default for Misp {
 #[serde(deny_unknown_fields, default)]
 pub struct FilterClause {
     /// Organisations that created the event: id, name or UUID.
+    #[serde(deserialize_with = "decode::ids")]
     pub orgs: Vec<String>,
     /// Tags of the attribute or its event, case as in MISP; `%` is a wildcard.
     pub tags: Vec<String>,

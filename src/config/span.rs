@@ -7,6 +7,23 @@
 //! Unix seconds.
 
 use serde::Deserialize;
+use serde::de::{Error, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::UNIX_EPOCH;
+
+const DAY: u64 = 86_400;
+/// Longer ones are slips (milliseconds, a missing unit), and a window before 1970 helps nobody.
+const MAX_SECONDS: u64 = 100 * 365 * DAY;
+/// A bare number this large where a date may stand is Unix seconds, not 31 years.
+const LOOKS_LIKE_UNIX_TIME: u64 = 1_000_000_000;
+
+/// What a span may look like, for messages.
+pub(super) const SPAN_FORMS: &str =
+    "a whole number of seconds, or a time such as `30d`, `12h`, `90m`, `45s`, `1.5h`, `1h 30m`, `1w`";
+/// What a point in the past may look like, for messages.
+pub(super) const SINCE_FORMS: &str =
+    "a time back from now such as `30d`, or a date such as `2024-01-31` or `2024-01-31T12:00:00Z`";
 
 /// Whole seconds; written as a number of seconds or as `30d`, `1h 30m`, `1w`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +54,82 @@ impl Span {
     pub const fn duration(self) -> std::time::Duration {
         std::time::Duration::from_secs(self.0)
     }
+
+    fn bounded(seconds: u64, found: &dyn fmt::Display) -> Result<Span, String> {
+        if seconds > MAX_SECONDS {
+            return Err(format!("found {found}, more than 100 years; allowed: {SPAN_FORMS}"));
+        }
+        Ok(Span(seconds))
+    }
+
+    /// Reads digits only (seconds) or numbers with units.
+    fn read(text: &str) -> Result<Span, String> {
+        let trimmed = text.trim();
+        let found = format!("{trimmed:?}");
+        let refused = |why: &str| Err(format!("found {found}{why}; allowed: {SPAN_FORMS}"));
+        if trimmed.is_empty() {
+            return refused(", an empty text");
+        }
+        if trimmed.starts_with('-') {
+            return refused(", a negative time");
+        }
+        if trimmed.bytes().all(|b| b.is_ascii_digit()) {
+            // Only overflow can fail here, and that is too long as well.
+            return Span::bounded(trimmed.parse().unwrap_or(u64::MAX), &found);
+        }
+        if let Some(number) = lone_capital_m(trimmed) {
+            return Err(format!(
+                "found {found}, which is a month to some and a minute to MISP; write `30d` for a month or `{number}m` for minutes"
+            ));
+        }
+        if blank_inside_number(trimmed) {
+            return refused(", a blank inside a number");
+        }
+        // MISP and the old tool take units in any case, and M is dealt with above.
+        let lower = trimmed.to_ascii_lowercase();
+        let duration = match humantime::parse_duration(&lower) {
+            Ok(duration) => duration,
+            Err(humantime::DurationError::NumberOverflow) => return refused(", too large or too fine a number"),
+            Err(_) => return refused(""),
+        };
+        if duration.as_secs() == 0 && !duration.is_zero() {
+            return refused(", less than a second");
+        }
+        Span::bounded(duration.as_secs(), &found)
+    }
+}
+
+/// The number before a unit `M`, if there is such a unit.
+fn lone_capital_m(text: &str) -> Option<&str> {
+    let at = text.char_indices().find_map(|(i, c)| {
+        let before = text[..i].chars().next_back();
+        let after = text[i + c.len_utf8()..].chars().next();
+        let letter = |x: Option<char>| x.is_some_and(char::is_alphabetic);
+        (c == 'M' && !letter(before) && !letter(after)).then_some(i)
+    })?;
+    let head = text[..at].trim_end();
+    let start = head.rfind(|c: char| !c.is_ascii_digit() && c != '.').map_or(0, |i| i + 1);
+    // `rfind` may stop at a character of several bytes; `get` then finds nothing to show.
+    Some(head.get(start..).filter(|n| !n.is_empty()).unwrap_or("1"))
+}
+
+/// `1 5m` is not 15 minutes to anybody who wrote it.
+fn blank_inside_number(text: &str) -> bool {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.windows(2).any(|w| {
+        w[0].ends_with(|c: char| c.is_ascii_digit() || c == '.')
+            && w[1].starts_with(|c: char| c.is_ascii_digit() || c == '.')
+    })
+}
+
+/// Compact, in the largest unit that divides it: `365d`, `1h`, `90m`, `0s`.
+/// What it shows is read back as the same span.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = [(DAY, 'd'), (3600, 'h'), (60, 'm')].into_iter().find(|(size, _)| self.0 > 0 && self.0 % size == 0);
+        let (size, letter) = unit.unwrap_or((1, 's'));
+        write!(f, "{}{letter}", self.0 / size)
+    }
 }
 
 /// A point in the past: so long before now, or a fixed moment.
@@ -48,14 +141,268 @@ pub enum Since {
     At(u64),
 }
 
+impl Since {
+    fn read(text: &str) -> Result<Since, String> {
+        let trimmed = text.trim();
+        if trimmed.as_bytes().get(4) == Some(&b'-') {
+            return moment(trimmed)
+                .map(Since::At)
+                .ok_or_else(|| format!("found {trimmed:?}, no date from 1970 on that exists; allowed: {SINCE_FORMS}"));
+        }
+        if !trimmed.is_empty() && trimmed.bytes().all(|b| b.is_ascii_digit()) {
+            return Since::number(trimmed.parse().unwrap_or(u64::MAX));
+        }
+        Span::read(trimmed).map(Since::Ago).map_err(|e| e.replace(SPAN_FORMS, SINCE_FORMS))
+    }
+
+    fn number(seconds: u64) -> Result<Since, String> {
+        if seconds >= LOOKS_LIKE_UNIX_TIME {
+            return Err(format!("found {seconds}, which looks like Unix time; allowed: {SINCE_FORMS}"));
+        }
+        Ok(Since::Ago(Span(seconds)))
+    }
+}
+
+/// Unix seconds of a date, or of RFC 3339 with or without its zone (UTC then).
+fn moment(text: &str) -> Option<u64> {
+    // humantime slices bytes.
+    if !text.is_ascii() {
+        return None;
+    }
+    if text.len() == "2024-01-31".len() {
+        return moment(&format!("{text}T00:00:00Z"));
+    }
+    // humantime knows no zone but UTC: cut it off, and take it off afterwards.
+    let (local, ahead) = match text.len().checked_sub("+02:00".len()).map(|at| text.split_at(at)) {
+        Some((local, zone)) if local.contains(':') && zone.starts_with(['+', '-']) => {
+            let (hours, minutes) = zone[1..].split_once(':')?;
+            let two = |digits: &str, below: i64| {
+                let number = digits.parse::<u32>().ok().map(i64::from)?;
+                (digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit()) && number < below).then_some(number)
+            };
+            let seconds = two(hours, 24)? * 3600 + two(minutes, 60)? * 60;
+            (local, if zone.starts_with('-') { -seconds } else { seconds })
+        }
+        _ => (text, 0),
+    };
+    let time = humantime::parse_rfc3339_weak(local).ok()?;
+    time.duration_since(UNIX_EPOCH).ok()?.as_secs().checked_add_signed(-ahead)
+}
+
+/// A time that is written as a whole number or as text.
+trait Written: Sized {
+    const FORMS: &'static str;
+    fn number(seconds: u64) -> Result<Self, String>;
+    fn text(text: &str) -> Result<Self, String>;
+}
+
+impl Written for Span {
+    const FORMS: &'static str = SPAN_FORMS;
+
+    fn number(seconds: u64) -> Result<Span, String> {
+        Span::bounded(seconds, &seconds)
+    }
+
+    fn text(text: &str) -> Result<Span, String> {
+        Span::read(text)
+    }
+}
+
+impl Written for Since {
+    const FORMS: &'static str = SINCE_FORMS;
+
+    fn number(seconds: u64) -> Result<Since, String> {
+        Since::number(seconds)
+    }
+
+    fn text(text: &str) -> Result<Since, String> {
+        Since::read(text)
+    }
+}
+
+struct TimeVisitor<T>(PhantomData<T>);
+
+impl<T: Written> Visitor<'_> for TimeVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::FORMS)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
+        T::number(number).map_err(E::custom)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(E::custom(format!("found {number}, a negative time; allowed: {}", T::FORMS))),
+        }
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+        Err(E::custom(format!("found {number}, not a whole number of seconds; allowed: {}", T::FORMS)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        T::text(text).map_err(E::custom)
+    }
+}
+
 impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: serde::Deserializer<'de>>(_d: D) -> Result<Span, D::Error> {
-        Err(serde::de::Error::custom("unwritten"))
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Span, D::Error> {
+        d.deserialize_any(TimeVisitor(PhantomData))
     }
 }
 
 impl<'de> Deserialize<'de> for Since {
-    fn deserialize<D: serde::Deserializer<'de>>(_d: D) -> Result<Since, D::Error> {
-        Err(serde::de::Error::custom("unwritten"))
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Since, D::Error> {
+        d.deserialize_any(TimeVisitor(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn span(yaml: &str) -> Result<Span, String> {
+        serde_yaml::from_str(yaml).map_err(|e| e.to_string())
+    }
+
+    fn since(yaml: &str) -> Result<Since, String> {
+        serde_yaml::from_str(yaml).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn allowed_spans() {
+        for (text, seconds) in [
+            ("0", 0),
+            ("3600", 3600),
+            ("\"3600\"", 3600),
+            ("45s", 45),
+            ("90m", 5400),
+            ("12h", 43_200),
+            ("30d", 30 * DAY),
+            ("30D", 30 * DAY),
+            ("1.5h", 5400),
+            ("0.5d", 43_200),
+            ("1w", 7 * DAY),
+            ("1h 30m", 5400),
+            ("1 h", 3600),
+            ("1y", 31_557_600),
+            ("1 month", 2_630_016),
+            ("0s", 0),
+            ("36500d", MAX_SECONDS),
+        ] {
+            assert_eq!(span(text), Ok(Span(seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn refused_spans_name_what_was_found_and_what_is_allowed() {
+        for text in [
+            "''",
+            "' '",
+            "-1",
+            "-1d",
+            "garbage",
+            "1.5",
+            "1x",
+            "d",
+            "36501d",
+            "1e9",
+            "99999999999",
+            "99999999999999d",
+            "18446744073709551616s",
+            "1 5m",
+            "500ms",
+            "0.2s",
+            "true",
+            "[1]",
+            "1d,2h",
+            "٣d",
+            "1..5h",
+            ".5h",
+            "1.h",
+        ] {
+            let message = span(text).expect_err(text);
+            assert!(message.contains(SPAN_FORMS), "{text}: {message}");
+        }
+        assert!(span("-1d").unwrap_err().contains("found \"-1d\", a negative time"));
+        assert!(span("36501d").unwrap_err().contains("found \"36501d\", more than 100 years"));
+    }
+
+    /// MISP's recordings `time_event_ts_1M`: a minute there, a month to humantime.
+    #[test]
+    fn capital_m_is_ambiguous() {
+        for (text, instead) in
+            [("1M", "`1m`"), ("15M", "`15m`"), ("1.5 M", "`1.5m`"), ("1h 2M", "`2m`"), ("\"éM5\"", "")]
+        {
+            let message = span(text).expect_err(text);
+            assert!(message.contains(instead), "{text}: {message}");
+        }
+        assert!(span("1M").unwrap_err().contains("write `30d` for a month or `1m` for minutes"));
+    }
+
+    #[test]
+    fn points_in_the_past() {
+        for (text, at) in [
+            ("30d", Since::Ago(Span(30 * DAY))),
+            ("86400", Since::Ago(Span(DAY))),
+            ("2024-01-31", Since::At(1_706_659_200)),
+            ("1970-01-01", Since::At(0)),
+            ("2024-01-31T12:00:00Z", Since::At(1_706_702_400)),
+            ("2024-01-31 12:00:00", Since::At(1_706_702_400)),
+            ("2024-01-31T12:00:00+02:00", Since::At(1_706_695_200)),
+            ("2024-01-31T12:00:00-02:30", Since::At(1_706_711_400)),
+            ("2024-01-31T12:00:00.5Z", Since::At(1_706_702_400)),
+        ] {
+            assert_eq!(since(text), Ok(at), "{text}");
+        }
+        for text in [
+            "2024-02-30",
+            "2024-13-01",
+            "2023-02-29",
+            "1969-12-31",
+            "2024-1-1",
+            "1700000000",
+            "yesterday",
+            "''",
+            "-1",
+            "1970-01-01T00:00:00+02:00",
+            "2024-01-31T25:00:00Z",
+            "2024-01-31T12:00:00+0200",
+            "2024-01-31T12:00:00+24:00",
+            "2024-é1-31",
+            "-30d",
+            "36501d",
+        ] {
+            let message = since(text).expect_err(text);
+            assert!(message.contains(SINCE_FORMS), "{text}: {message}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_read_back(seconds in 0..=MAX_SECONDS) {
+            prop_assert_eq!(Span::read(&Span(seconds).to_string()), Ok(Span(seconds)));
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,20}", spanlike in "[0-9.]{0,4}[ ]?[dhmsMwy]?[ ]?[0-9]{0,3}[-+:TZM]?[0-9:]{0,6}") {
+            for t in [text, spanlike] {
+                let _ = (Span::read(&t), Since::read(&t));
+            }
+        }
+    }
+
+    #[test]
+    fn shown_compactly() {
+        for (seconds, text) in
+            [(0, "0s"), (45, "45s"), (5400, "90m"), (3600, "1h"), (365 * DAY, "365d"), (7 * DAY, "7d"), (61, "61s")]
+        {
+            assert_eq!(Span(seconds).to_string(), text);
+        }
     }
 }

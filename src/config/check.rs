@@ -1,0 +1,309 @@
+//! Whether the values make sense, each alone and together. Pure: no file, no
+//! clock, no server; only the URL is tidied (its trailing slash goes).
+
+use super::problem::{Problem, quoted};
+use super::{Config, Falco, FilterClause, Memcached, Misp, Span, nearest::nearest};
+use crate::indicator::{Category, MispType};
+use reqwest::Url;
+use std::collections::HashSet;
+use std::net::Ipv6Addr;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+/// A prefix is part of every key, and memcached's keys end at 250 bytes.
+const MAX_PREFIX: usize = 64;
+/// MISP builds each answer in memory; more at once slows all of them.
+const CONNECTIONS: RangeInclusive<usize> = 1..=16;
+/// Smaller pages cost a request each, larger ones more memory than PHP has.
+const PAGE_SIZE: RangeInclusive<usize> = 100..=1_000_000;
+/// The longest name that DNS has.
+const MAX_HOST: usize = 253;
+
+/// Everything that is wrong, in the order of the file's sections.
+pub(super) fn check(config: &mut Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    memcached(&config.memcached, &mut problems);
+    match misp_url(&config.misp.url) {
+        Ok(url) => config.misp.url = url,
+        Err(problem) => problems.push(problem),
+    }
+    misp(&config.misp, &mut problems);
+    for (index, clause) in config.misp.filter.iter().enumerate() {
+        filter_clause(config, &format!("misp.filter[{index}]"), clause, &mut problems);
+    }
+    if !Category::ALL.iter().any(|c| enabled(config, *c)) {
+        problems.push(Problem::new(
+            "hash.enabled",
+            "hash, network, web and other are all off, so nothing would be loaded; set `enabled: true` in one of them",
+        ));
+    }
+    falco(config, &mut problems);
+    not_empty(&mut problems, [("state.directory", config.state.directory.as_deref())]);
+    problems
+}
+
+fn memcached(memcached: &Memcached, problems: &mut Vec<Problem>) {
+    let default = Memcached::default();
+    if let Err(why) = host(&memcached.host) {
+        problems.push(Problem::found("memcached.host", why));
+    }
+    if memcached.port == 0 {
+        problems.push(Problem::found("memcached.port", 0));
+    }
+    if !memcached.servers.is_empty() && memcached.host != default.host {
+        let found =
+            format!("{} beside `servers`; write it there as well, or take one of the two out", quoted(&memcached.host));
+        problems.push(Problem::new("memcached.host", format!("found {found}")));
+    }
+    let mut seen = HashSet::new();
+    for (index, server) in memcached.servers.iter().enumerate() {
+        let path = format!("memcached.servers[{index}]");
+        if let Err(why) = self::server(server) {
+            problems.push(Problem::found(&path, why));
+        } else if !seen.insert(server) {
+            problems.push(Problem::new(
+                path,
+                format!("found {} a second time; each server is allowed once", quoted(server)),
+            ));
+        }
+    }
+    let prefix = &memcached.prefix;
+    let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    if prefix.is_empty() || prefix.len() > MAX_PREFIX || !prefix.bytes().all(letter) {
+        problems.push(Problem::found("memcached.prefix", quoted(prefix)));
+    }
+    at_least_a_second(problems, "memcached.timeout", memcached.timeout);
+}
+
+/// What is wrong with the host of the one server.
+fn host(text: &str) -> Result<(), String> {
+    if text.starts_with('/') || text.starts_with("unix:") || text.parse::<Ipv6Addr>().is_ok() {
+        return server(text);
+    }
+    if text.contains(':') {
+        return Err(format!("{}; the port stands under `port`", quoted(text)));
+    }
+    server(text)
+}
+
+/// What is wrong with an entry of `servers`.
+fn server(text: &str) -> Result<(), String> {
+    let bad = |why: &str| Err(format!("{}{why}", quoted(text)));
+    if let Some(path) = text.strip_prefix("unix:").or(text.starts_with('/').then_some(text)) {
+        return match path {
+            _ if !path.starts_with('/') => bad(", not an absolute path"),
+            _ if path.chars().any(char::is_control) => bad(", a control character"),
+            _ => Ok(()),
+        };
+    }
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, tail)) => {
+            if address.parse::<Ipv6Addr>().is_err() {
+                return bad(", no IPv6 address between the brackets");
+            }
+            match tail.strip_prefix(':') {
+                Some(port) => ("v6", Some(port)),
+                None if tail.is_empty() => ("v6", None),
+                None => return bad(""),
+            }
+        }
+        None if text.parse::<Ipv6Addr>().is_ok() => ("v6", None),
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    if let Some(port) = port
+        && !(port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p != 0))
+    {
+        return bad(", no port after the colon");
+    }
+    let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    if host.is_empty() || host.len() > MAX_HOST || !host.bytes().all(letter) { bad("") } else { Ok(()) }
+}
+
+/// The address of MISP without its trailing slash. No message shows one that may hold a password or a key.
+fn misp_url(text: &str) -> Result<String, Problem> {
+    let key = "misp.url";
+    let found = |found: &str| Err(Problem::found(key, found));
+    if text.trim().is_empty() {
+        let mut problem = Problem::found(key, "nothing");
+        problem.message.push_str("; or set MISP_URL");
+        return Err(problem);
+    }
+    if text.contains('@') {
+        return found("a user or password (`@`)");
+    }
+    if text.contains('?') {
+        return found("a query (`?`)");
+    }
+    if text.contains('#') {
+        return found("a fragment (`#`)");
+    }
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+            Ok(url.as_str().trim_end_matches('/').to_owned())
+        }
+        _ => found(&quoted(text)),
+    }
+}
+
+fn misp(misp: &Misp, problems: &mut Vec<Problem>) {
+    not_empty(
+        problems,
+        [
+            ("misp.token_file", misp.token_file.as_deref()),
+            ("misp.ca_file", misp.ca_file.as_deref()),
+            ("misp.client_cert_file", misp.client_cert_file.as_deref()),
+            ("misp.client_key_file", misp.client_key_file.as_deref()),
+        ],
+    );
+    match (&misp.client_cert_file, &misp.client_key_file) {
+        (Some(_), None) => {
+            problems.push(Problem::new("misp.client_cert_file", "stands without client_key_file; both are needed"));
+        }
+        (None, Some(_)) => {
+            problems.push(Problem::new("misp.client_key_file", "stands without client_cert_file; both are needed"));
+        }
+        _ => {}
+    }
+    if misp.proxy.as_deref().is_some_and(|proxy| !proxy.is_empty() && !is_proxy(proxy)) {
+        problems.push(Problem::found("misp.proxy", "something else (it is not shown, it may hold a password)"));
+    }
+    at_least_a_second(problems, "misp.timeout", misp.timeout);
+    if !CONNECTIONS.contains(&misp.connections) {
+        problems.push(Problem::found("misp.connections", misp.connections));
+    }
+    if !PAGE_SIZE.contains(&misp.page_size) {
+        problems.push(Problem::found("misp.page_size", misp.page_size));
+    }
+    windows(misp, problems);
+    texts(problems, "misp.categories", &misp.categories);
+    if misp.max_shrink_percent > 100 {
+        problems.push(Problem::found("misp.max_shrink_percent", misp.max_shrink_percent));
+    }
+    if misp.event_published_after == Some(super::Since::Ago(Span::zero())) {
+        problems.push(Problem::found("misp.event_published_after", "0, which no event can be after"));
+    }
+}
+
+fn is_proxy(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https" | "socks5") && url.has_host())
+}
+
+fn windows(misp: &Misp, problems: &mut Vec<Problem>) {
+    let (initial, refresh) = (misp.initial_event_timestamp, misp.refresh_event_timestamp);
+    let mut zero = false;
+    for (key, span) in [("misp.initial_event_timestamp", initial), ("misp.refresh_event_timestamp", refresh)] {
+        if span.is_zero() {
+            problems.push(Problem::new(key, "found 0, with which nothing is asked for; allowed: a time longer than 0"));
+            zero = true;
+        }
+    }
+    if !zero && initial < refresh {
+        // The place is that of the key that was written, not of the one that has its default.
+        let (key, text) = if initial == Misp::default().initial_event_timestamp {
+            (
+                "misp.refresh_event_timestamp",
+                format!("found {refresh}, longer than misp.initial_event_timestamp ({initial})"),
+            )
+        } else {
+            (
+                "misp.initial_event_timestamp",
+                format!("found {initial}, shorter than misp.refresh_event_timestamp ({refresh})"),
+            )
+        };
+        problems.push(Problem::new(
+            key,
+            format!("{text}; allowed: an initial window as long as the refresh window or longer"),
+        ));
+    }
+}
+
+fn filter_clause(config: &Config, path: &str, clause: &FilterClause, problems: &mut Vec<Problem>) {
+    if clause.orgs.is_empty() && clause.tags.is_empty() && clause.types.is_empty() {
+        problems.push(Problem::new(
+            path,
+            "found an empty clause, which everything would match; allowed: orgs, tags or types",
+        ));
+    }
+    texts(problems, &format!("{path}.orgs"), &clause.orgs);
+    texts(problems, &format!("{path}.tags"), &clause.tags);
+    for (index, name) in clause.types.iter().enumerate() {
+        let path = format!("{path}.types[{index}]");
+        let Some(misp_type) = MispType::from_name(name) else {
+            let near = nearest(name, MispType::all().map(MispType::name));
+            let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+            problems.push(Problem::found(&path, format!("{}{hint}", quoted(name))));
+            continue;
+        };
+        let category = misp_type.category();
+        if !enabled(config, category) {
+            let section = category.name();
+            problems.push(Problem::new(
+                path,
+                format!(
+                    "found {}, a type of the section `{section}`, which is off; set {section}.enabled to true or take the type out",
+                    quoted(name)
+                ),
+            ));
+        }
+    }
+}
+
+/// MISP takes an empty text for "no filter", and `!`, `&&`, `||` for operators (recordings, "Types").
+fn texts(problems: &mut Vec<Problem>, path: &str, list: &[String]) {
+    for (index, text) in list.iter().enumerate() {
+        let why = match text.as_str() {
+            _ if text.trim().is_empty() => ", which MISP takes for no filter at all",
+            _ if text.starts_with('!') => ", which MISP takes for NOT",
+            _ if text.contains("||") || text.contains("&&") => ", which MISP takes for several",
+            _ => continue,
+        };
+        problems.push(Problem::found(&format!("{path}[{index}]"), format!("{}{why}", quoted(text))));
+    }
+}
+
+fn enabled(config: &Config, category: Category) -> bool {
+    match category {
+        Category::Hash => config.hash.enabled,
+        Category::Network => config.network.enabled,
+        Category::Web => config.web.enabled,
+        Category::Other => config.other.enabled,
+    }
+}
+
+fn falco(config: &Config, problems: &mut Vec<Problem>) {
+    let Falco { directory, file, hash_list, domain_list, .. } = &config.falco;
+    let stem = file.strip_suffix(".yaml").or(file.strip_suffix(".yml")).unwrap_or_default();
+    if stem.is_empty() || file.contains('/') || file.chars().any(char::is_control) {
+        problems.push(Problem::found("falco.file", quoted(file)));
+    }
+    not_empty(
+        problems,
+        [
+            ("falco.directory", Some(directory.as_path())),
+            ("falco.hash_list", hash_list.as_deref()),
+            ("falco.domain_list", domain_list.as_deref()),
+        ],
+    );
+    if config.falco.enabled && !config.network.enabled {
+        problems.push(Problem::new(
+            "falco.enabled",
+            "found true, but the section `network`, whose addresses Falco's lists hold, is off; set network.enabled to true",
+        ));
+    }
+}
+
+fn not_empty<const N: usize>(problems: &mut Vec<Problem>, paths: [(&str, Option<&Path>); N]) {
+    for (key, _) in paths.into_iter().filter(|(_, path)| path.is_some_and(|p| p.as_os_str().is_empty())) {
+        problems.push(Problem::found(key, "an empty text"));
+    }
+}
+
+fn at_least_a_second(problems: &mut Vec<Problem>, key: &str, span: Span) {
+    if span.is_zero() {
+        problems
+            .push(Problem::new(key, "found 0, with which every request would fail; allowed: a second (`1s`) or more"));
+    }
+}

@@ -1,0 +1,160 @@
+//! Every key with what it allows, for messages. A value is quoted in a message
+//! only if its key stands here and is no secret: text in the wrong place (a
+//! token without its key, say) is never echoed.
+
+use super::nearest::nearest;
+use super::problem::{Origin, Problem};
+use super::span::{SINCE_FORMS, SPAN_FORMS};
+
+const FLAG: &str = "true or false";
+const PATH: &str = "the path of a file";
+
+/// Key paths (`[]` for any item of a list) and what stands there.
+const KEYS: &[(&str, &str)] = &[
+    ("memcached.host", "a host name, an address, or the absolute path of a unix socket"),
+    ("memcached.port", "a port, 1 to 65535"),
+    ("memcached.servers", "a list of `host:port`, `[ipv6]:port` or `/path/of.sock`"),
+    ("memcached.servers[]", "`host:port`, `[ipv6]:port`, `host`, `/path/of.sock` or `unix:/path/of.sock`"),
+    ("memcached.distribution", "replicate or ring"),
+    ("memcached.prefix", "1 to 64 of the letters A-Z, a-z, digits, `_`, `.` and `-`"),
+    ("memcached.timeout", SPAN_FORMS),
+    ("misp.url", "`https://HOST` or `http://HOST`, with a port or a path if need be"),
+    ("misp.token", "the automation key in quotes: printable ASCII without blanks"),
+    ("misp.token_file", "the path of a file that holds the automation key and nothing else"),
+    ("misp.ignore_cert_errors", FLAG),
+    ("misp.ca_file", PATH),
+    ("misp.client_cert_file", PATH),
+    ("misp.client_key_file", PATH),
+    ("misp.proxy", "`http://HOST:PORT`, `https://HOST:PORT`, `socks5://HOST:PORT`, or \"\" for none"),
+    ("misp.timeout", SPAN_FORMS),
+    ("misp.connections", "1 to 16"),
+    ("misp.page_size", "100 to 1000000"),
+    ("misp.initial_event_timestamp", SPAN_FORMS),
+    ("misp.refresh_event_timestamp", SPAN_FORMS),
+    ("misp.filter", "a list of clauses with orgs, tags or types; without the key everything is loaded"),
+    ("misp.filter[]", "a clause with orgs, tags or types"),
+    ("misp.filter[].orgs", "a list of organisations: id, name or UUID"),
+    ("misp.filter[].orgs[]", "an organisation: id, name or UUID"),
+    ("misp.filter[].tags", "a list of tags in quotes"),
+    ("misp.filter[].tags[]", "a tag"),
+    ("misp.filter[].types", "a list of attribute types such as ip-dst"),
+    ("misp.filter[].types[]", "an attribute type that is loaded (docs/configuration.md lists them)"),
+    ("misp.published", FLAG),
+    ("misp.unpublished_grace", SPAN_FORMS),
+    ("misp.to_ids", FLAG),
+    ("misp.enforce_warninglist", FLAG),
+    ("misp.exclude_decayed", FLAG),
+    ("misp.categories", "a list of attribute categories such as \"Network activity\""),
+    ("misp.categories[]", "an attribute category such as \"Network activity\""),
+    ("misp.min_threat_level", "high, medium, low or undefined"),
+    ("misp.event_published_after", SINCE_FORMS),
+    ("misp.timeframe", SPAN_FORMS),
+    ("misp.max_shrink_percent", "0 to 100"),
+    ("hash.enabled", FLAG),
+    ("hash.expires", SPAN_FORMS),
+    ("network.enabled", FLAG),
+    ("network.expires", SPAN_FORMS),
+    ("web.enabled", FLAG),
+    ("web.expires", SPAN_FORMS),
+    ("other.enabled", FLAG),
+    ("other.expires", SPAN_FORMS),
+    ("falco.enabled", FLAG),
+    ("falco.directory", "the path of a directory"),
+    ("falco.file", "a file name that ends in .yaml or .yml, without a slash"),
+    ("falco.timeframe", SPAN_FORMS),
+    ("falco.max_addresses", "a whole number"),
+    ("falco.max_networks", "a whole number"),
+    ("falco.allow_private", FLAG),
+    ("falco.allow_wide_networks", FLAG),
+    ("falco.priority", "emergency, alert, critical, error, warning, notice, informational or debug"),
+    ("falco.hash_list", PATH),
+    ("falco.domain_list", PATH),
+    ("falco.falco_binary", "the path of the falco program, or \"\" for no check"),
+    ("state.directory", "the path of a directory"),
+];
+
+/// Keys whose values no message shows; a proxy's address may hold a password.
+const SECRET: [&str; 2] = ["misp.token", "misp.proxy"];
+
+/// A longer unknown key may be a token that lost its own key (MISP's have 40 characters).
+const MAX_SHOWN_KEY: usize = 32;
+
+/// What the key at this path allows.
+pub(super) fn allowed(path: &str) -> Option<&'static str> {
+    let pattern = pattern(path);
+    KEYS.iter().find(|(key, _)| *key == pattern).map(|(_, text)| *text)
+}
+
+/// Whether a message may quote the value at this path.
+pub(super) fn may_be_shown(path: &str) -> bool {
+    allowed(path).is_some() && !SECRET.contains(&path)
+}
+
+/// A key that the section does not have.
+pub(super) fn unknown(section: &str, key: &str, fields: &'static [&'static str]) -> Problem {
+    let path = super::node::join(section, key);
+    let list = || format!("allowed here: {}", fields.join(", "));
+    let key_like = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if key.is_empty() || key.len() > MAX_SHOWN_KEY || !key.chars().all(key_like) {
+        // The path still finds the place; it is not shown.
+        let hint = if key.contains(':') { " (a `:` needs a blank after it)" } else { "" };
+        let place = if section.is_empty() { String::new() } else { format!(" in `{section}`") };
+        return Problem {
+            origin: Origin::HiddenKey,
+            ..Problem::new(path, format!("an unknown key{place}{hint}; {}", list()))
+        };
+    }
+    let elsewhere = KEYS.iter().find_map(|(p, _)| p.rsplit_once('.').filter(|(_, last)| *last == key));
+    let message = match (nearest(key, fields.iter().copied()), elsewhere) {
+        (Some(near), _) => format!("unknown key; did you mean `{near}`?"),
+        (None, Some((home, _))) if !home.contains('[') => format!("unknown key; it belongs in the section `{home}`"),
+        (None, _) => format!("unknown key; {}", list()),
+    };
+    Problem::new(path, message)
+}
+
+/// `misp.filter[3].tags[0]` as `misp.filter[].tags[]`.
+fn pattern(path: &str) -> String {
+    let mut inside = false;
+    path.chars()
+        .filter(|c| {
+            inside = match c {
+                '[' => true,
+                ']' => false,
+                _ => inside,
+            };
+            !inside || *c == '['
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::fields;
+    use std::collections::BTreeSet;
+
+    /// A key without a line here would be refused with a poor message.
+    #[test]
+    fn every_key_of_the_structs_stands_here_and_no_other() {
+        let listed: BTreeSet<String> =
+            KEYS.iter().map(|(key, _)| (*key).to_owned()).filter(|key| !key.ends_with("[]")).collect();
+        assert_eq!(listed, fields::all().into_iter().collect());
+    }
+
+    #[test]
+    fn numbers_of_items_do_not_matter() {
+        assert_eq!(pattern("misp.filter[13].tags[0]"), "misp.filter[].tags[]");
+        assert!(allowed("misp.filter[2].orgs[1]").is_some());
+        assert!(allowed("misp").is_none());
+        assert!(!may_be_shown("misp.token") && !may_be_shown("misp") && may_be_shown("misp.url"));
+    }
+
+    #[test]
+    fn what_may_be_a_token_is_no_key_to_be_shown() {
+        for key in ["token:0123456789", "0123456789012345678901234567890123456789", "a b"] {
+            let problem = unknown("misp", key, &["token"]);
+            assert!(problem.origin == Origin::HiddenKey && !problem.message.contains(key), "{key}");
+        }
+    }
+}
