@@ -1,1 +1,7 @@
-fn main() {}
+//! From a result to an exit code; everything else is the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    misp2memcached::command::main()
+}

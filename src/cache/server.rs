@@ -7,11 +7,13 @@
 use super::address::Address;
 use super::changes::{Change, Changes};
 use super::connection::Connection;
+use super::key::Keys;
 use super::merge::{Action, Expiry, Present, merge};
 use super::reply::Reply;
 use super::ttl;
 use super::value::{self, Tag};
 use crate::error::{Error, Kind, Result};
+use crate::indicator::Namespace;
 use memcache::exp::{MetaCommand, MetaOp, ReturnCode};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -88,6 +90,25 @@ impl Server {
     /// [`Kind::Unavailable`].
     pub fn stats(&mut self, which: &str) -> Result<BTreeMap<String, String>> {
         text_stats(&mut self.connection, which)
+    }
+
+    /// How many of our keys the server holds, by namespace: it lists them all
+    /// (`lru_crawler metadump hash`, some 700,000 keys a second).
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub fn count_keys(&mut self, prefix: &str) -> Result<BTreeMap<String, u64>> {
+        let mut counts: BTreeMap<Namespace, u64> = BTreeMap::new();
+        let keys = Keys::new(prefix);
+        self.connection.lines(b"lru_crawler metadump hash\r\n", |line| {
+            // The key is percent-encoded; prefix and namespace, but for `/`, are not touched by that.
+            let key = line.strip_prefix(b"key=").and_then(|rest| rest.split(|b| *b == b' ').next());
+            let plain = key.map(|k| String::from_utf8_lossy(k).replace("%3A", ":").replace("%2F", "/"));
+            if let Some((namespace, _)) = plain.as_deref().and_then(|k| keys.parse(k.as_bytes())) {
+                *counts.entry(namespace).or_default() += 1;
+            }
+        })?;
+        Ok(counts.into_iter().map(|(namespace, n)| (namespace.name().to_owned(), n)).collect())
     }
 
     /// The values of some keys, in their order.

@@ -1,0 +1,137 @@
+//! What was typed: the command line as plain data. Help, man page and completions
+//! come out of this definition.
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "Exit codes:
+  0   done (lookup: at least one value matched)
+  1   lookup found nothing
+  2   a flag or argument that does not exist
+  64  wrong usage
+  65  MISP's answer cannot be trusted; nothing was removed
+  69  MISP or memcached cannot be reached
+  70  a bug in this program
+  73  an output cannot be written
+  75  another run holds the lock
+  77  MISP refuses the key
+  78  the configuration is wrong";
+
+/// Keeps memcached exactly equal to what MISP says now.
+///
+/// Without a command it runs one pass, as `load` does: what cron or a systemd
+/// timer runs. The configuration is read from --config, else from
+/// $MISP2MEMCACHED_CONFIG, else from ./misp2memcached.yaml, else from
+/// /etc/misp2memcached/misp2memcached.yaml.
+#[derive(Debug, Parser)]
+#[command(name = "misp2memcached", version, after_help = EXIT_CODES, max_term_width = 80)]
+pub struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Say more on standard error; twice: every request.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Say nothing but errors on standard error.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// What to do; nothing means `load`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one pass: MISP into memcached and Falco's lists.
+    Load(Load),
+    /// Tell which MISP events list these values.
+    Lookup(Lookup),
+    /// Show what the cache holds, how old it is, and whether it fits.
+    Status(Output),
+    /// Try the configuration, MISP, memcached and every output.
+    Check(Output),
+    /// See it work with a sample MISP and a memcached of its own.
+    Demo,
+    /// Print the completions of a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// Flags of `load`.
+#[derive(Debug, Default, Args)]
+pub struct Load {
+    /// Fetch every event again, and drop what is outside the window.
+    #[arg(long)]
+    pub full: bool,
+
+    /// Print what would change, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Let more indicators go at once than misp.max_shrink_percent allows.
+    #[arg(long)]
+    pub allow_shrink: bool,
+
+    /// Print the report as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `lookup`.
+#[derive(Debug, Args)]
+pub struct Lookup {
+    /// Values in any form they occur in: defanged, upper case, with a port; `-`
+    /// reads them from standard input, one a line.
+    #[arg(required = true, value_name = "VALUE")]
+    pub values: Vec<String>,
+
+    /// Look in this namespace only, such as `ip` or `sha256`.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// Print one JSON object a line, one for each value, in order.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How `status` and `check` print.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        let mut command = Cli::command();
+        let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+        let mut texts = vec![command.render_long_help().to_string()];
+        for name in names {
+            let sub = command.find_subcommand_mut(&name).unwrap();
+            texts.push(sub.render_long_help().to_string());
+        }
+        for line in texts.iter().flat_map(|t| t.lines()) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}
