@@ -1,6 +1,6 @@
 //! Falco: the addresses that MISP lists as a rules file, and plain lists beside it.
 //!
-//! [`select`], [`render`] and [`plain`] are pure: records in, bytes out. Here is
+//! [`select`], [`mod@render`] and [`plain`] are pure: records in, bytes out. Here is
 //! the order of things: render, compare, have falco check, replace. It knows
 //! neither the ledger nor when a pass runs.
 
@@ -149,6 +149,26 @@ mod tests {
             let outcome = write(&config, &lists(&config, "198.51.100.7")).unwrap();
             assert_eq!(outcome.checked, checked);
             fs::remove_file(outcome.path).unwrap();
+        }
+    }
+
+    /// What docs/falco.md tells users to append to is there.
+    #[test]
+    fn the_manual_names_what_is_written() {
+        use serde_yaml::Value;
+        let entries = |yaml: &str| serde_yaml::from_str::<Vec<Value>>(yaml).unwrap();
+        let manual = include_str!("../../docs/falco.md");
+        let example = manual.split("```yaml\n").find(|block| block.contains("exceptions: append")).unwrap();
+        let example = entries(example.split("```").next().unwrap());
+        let written = entries(&render(&Lists::default(), config::FalcoPriority::Critical));
+        assert_eq!(example.len(), 2);
+        for entry in example {
+            let rule = written.iter().find(|written| written.get("rule") == entry.get("rule")).unwrap();
+            assert_eq!(rule["exceptions"][0]["name"], entry["exceptions"][0]["name"]);
+        }
+        for name in written.iter().filter_map(|entry| entry.get("list").or(entry.get("macro"))) {
+            let name = name.as_str().unwrap();
+            assert!(manual.contains(&format!("`{name}`")), "{name}");
         }
     }
 
