@@ -73,12 +73,10 @@ impl Files {
     /// Takes one record of the ledger.
     pub(super) fn take(&mut self, record: &Record<'_>) {
         match record.namespace {
-            Namespace::Ip | Namespace::Cidr => {
+            // Networks stand under `ip` too, as MISP writes them.
+            Namespace::Ip => {
                 if let (Some(selection), Some(direction)) = (&mut self.selection, record.kind.direction()) {
-                    // A network stands under `ip` too, as MISP writes it: it is no address.
-                    if record.namespace == Namespace::Cidr || !record.value.contains('/') {
-                        selection.add(direction, record.value, u64::from(record.timestamp));
-                    }
+                    selection.add(direction, record.value, u64::from(record.timestamp));
                 }
             }
             Namespace::Domain => {

@@ -1,0 +1,104 @@
+//! `lookup`: which MISP events list these values?
+
+use crate::cache::fleet::Fleet;
+use crate::cli::Lookup;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::indicator::Namespace;
+use crate::lookup::networks::Networks;
+use crate::lookup::output::Table;
+use crate::lookup::{Ask, Found, Summary, look_up, look_up_in, read_lines};
+use std::io::{self, BufWriter, ErrorKind, Write};
+
+/// lookup's exit code where nothing matched, as grep's.
+const NOTHING_FOUND: u8 = 1;
+
+impl Ask for Fleet {
+    fn ask(&mut self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
+        self.get(keys)
+    }
+}
+
+pub(super) fn run(config: &Config, flags: &Lookup) -> Result<u8> {
+    let namespace = flags.namespace.as_deref().map(namespace).transpose()?;
+    let mut fleet = Fleet::open(&config.memcached)?;
+    let url = (!config.misp.url.is_empty()).then_some(config.misp.url.as_str());
+    let mut out = BufWriter::new(io::stdout().lock());
+    let result = if flags.values == ["-"] {
+        look(&mut fleet, namespace, read_lines(io::stdin().lock()), flags.json, url, &mut out)
+    } else {
+        look(&mut fleet, namespace, flags.values.iter().cloned().map(Ok), flags.json, url, &mut out)
+    };
+    match result {
+        Ok(summary) => Ok(if summary.matched > 0 { 0 } else { NOTHING_FOUND }),
+        // The reader went away: it has seen what it wanted.
+        Err(Stop::Closed) => Ok(0),
+        Err(Stop::Error(e)) => Err(e),
+    }
+}
+
+fn namespace(name: &str) -> Result<Namespace> {
+    Namespace::from_name(name).filter(|n| n.is_cached()).ok_or_else(|| {
+        let all: Vec<&str> = Namespace::ALL.iter().filter(|n| n.is_cached()).map(|n| n.name()).collect();
+        Error::new(Kind::Usage, format!("--namespace {name}: there is none of this name; there are {}", all.join(", ")))
+    })
+}
+
+/// Why printing ended early.
+enum Stop {
+    Closed,
+    Error(Error),
+}
+
+/// Looks the values up and prints what was found.
+fn look(
+    fleet: &mut Fleet,
+    namespace: Option<Namespace>,
+    values: impl Iterator<Item = io::Result<String>>,
+    json: bool,
+    url: Option<&str>,
+    out: &mut impl Write,
+) -> Result<Summary, Stop> {
+    let keys = fleet.keys().clone();
+    let held = fleet.get(&[keys.networks()]).map_err(Stop::Error)?;
+    let networks = held[0].as_deref().map(Networks::parse).unwrap_or_default();
+    let mut table = Table::new(url);
+    let mut closed = false;
+    let each = |found: Found| {
+        let written = if json { found.write_json(out) } else { table.add(&found, out) };
+        written.map_err(|e| {
+            closed = e.kind() == ErrorKind::BrokenPipe;
+            cannot_print(&e)
+        })
+    };
+    let looked = match namespace {
+        Some(namespace) => look_up_in(fleet, &keys, namespace, values, each),
+        None => look_up(fleet, &keys, &networks, values, each),
+    };
+    let finished = |e: io::Error| if e.kind() == ErrorKind::BrokenPipe { Stop::Closed } else { Stop::Error(cannot_print(&e)) };
+    match looked {
+        Ok(summary) => {
+            if !json {
+                table.finish(out).map_err(finished)?;
+            }
+            out.flush().map_err(finished)?;
+            Ok(summary)
+        }
+        Err(_) if closed => Err(Stop::Closed),
+        Err(e) => Err(Stop::Error(e)),
+    }
+}
+
+/// The same as a text, for the demo.
+pub(super) fn as_table(fleet: &mut Fleet, values: &[&str], url: &str) -> Result<String> {
+    let mut out = Vec::new();
+    let values = values.iter().map(|v| Ok((*v).to_owned()));
+    match look(fleet, None, values, false, Some(url), &mut out) {
+        Ok(_) | Err(Stop::Closed) => Ok(String::from_utf8_lossy(&out).into_owned()),
+        Err(Stop::Error(e)) => Err(e),
+    }
+}
+
+fn cannot_print(e: &io::Error) -> Error {
+    Error::new(Kind::CannotWrite, format!("standard output: {e}"))
+}
