@@ -307,3 +307,83 @@ fn at_least_a_second(problems: &mut Vec<Problem>, key: &str, span: Span) {
             .push(Problem::new(key, "found 0, with which every request would fail; allowed: a second (`1s`) or more"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // What is refused stands in tests/golden/config.
+
+    #[test]
+    fn servers_that_are_taken() {
+        for text in [
+            "cache",
+            "cache.example:11211",
+            "10.0.0.5:1",
+            "[::1]:65535",
+            "[2001:db8::1]",
+            "2001:db8::1",
+            "/run/m.sock",
+            "unix:/run/m.sock",
+            "my_cache-1:11211",
+        ] {
+            assert_eq!(server(text), Ok(()), "{text}");
+        }
+        for text in [
+            "",
+            ":11211",
+            "a:",
+            "a:+1",
+            "a:65536",
+            "a b",
+            "[::1",
+            "[::1]x",
+            "[::1]:",
+            "unix:m.sock",
+            "a/b",
+            "::1::2",
+            "/a\n",
+        ] {
+            assert!(server(text).is_err(), "{text}");
+        }
+        for text in ["localhost", "::1", "/run/m.sock", "unix:/run/m.sock"] {
+            assert_eq!(host(text), Ok(()), "{text}");
+        }
+        assert!(host("localhost:11211").is_err() && host("").is_err());
+    }
+
+    #[test]
+    fn addresses_of_misp_are_tidied() {
+        for (text, tidy) in [
+            ("https://misp.example", "https://misp.example"),
+            ("https://misp.example//", "https://misp.example"),
+            ("http://10.0.0.1:8443/misp/", "http://10.0.0.1:8443/misp"),
+            ("HTTPS://Misp.Example:443/", "https://misp.example"),
+            ("https://[::1]/", "https://[::1]"),
+        ] {
+            assert_eq!(misp_url(text).ok().as_deref(), Some(tidy), "{text}");
+        }
+        for text in [
+            "",
+            " ",
+            "misp.example",
+            "misp.example:443",
+            "ftp://misp.example",
+            "https://",
+            "https://a#b",
+            "https://a:99999",
+        ] {
+            assert!(misp_url(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn proxies() {
+        for text in ["http://p:3128", "https://p", "socks5://user:word@p:1080"] {
+            assert!(is_proxy(text), "{text}");
+        }
+        for text in ["p:3128", "ftp://p", "socks4://p", "http://"] {
+            assert!(!is_proxy(text), "{text}");
+        }
+    }
+}

@@ -32,7 +32,8 @@ enum What {
     Wrong {
         kind: &'static str,
         shown: Option<String>,
-        wants_text: bool,
+        /// What to do, besides writing what is allowed.
+        hint: &'static str,
     },
     UnknownKey {
         key: String,
@@ -56,24 +57,20 @@ impl Flaw {
         match self.what {
             What::Said(message) => Problem::new(path, message),
             What::UnknownKey { key, fields } => keys::unknown(&path, &key, fields),
-            What::Wrong { kind, shown, wants_text } => {
+            What::Wrong { kind, shown, hint } => {
                 let shown = shown.filter(|_| keys::may_be_shown(&path));
-                let quotes = if wants_text { " without quotes" } else { "" };
-                let found = format!("{}{quotes}", shown.as_deref().unwrap_or(kind));
-                match (keys::allowed(&path), wants_text) {
-                    (Some(_), false) => Problem::found(&path, found),
-                    (Some(_), true) => {
-                        let mut problem = Problem::found(&path, found);
-                        problem.message.push_str("; put it in quotes");
-                        problem
-                    }
-                    (None, _) if path.is_empty() => {
+                let found = shown.as_deref().unwrap_or(kind);
+                let mut problem = match keys::allowed(&path) {
+                    Some(_) => Problem::found(&path, found),
+                    None if path.is_empty() => {
                         Problem::new(path, format!("found {found} at the top; allowed: sections such as `misp:`"))
                     }
-                    (None, _) => {
+                    None => {
                         Problem::new(path, format!("found {found}; allowed: the section's keys, indented below it"))
                     }
-                }
+                };
+                problem.message.push_str(hint);
+                problem
             }
         }
     }
@@ -103,13 +100,21 @@ impl Error for Flaw {
             Unexpected::Map => ("a section", None),
             _ => ("nothing", None),
         };
-        let scalar = matches!(
-            unexpected,
-            Unexpected::Bool(_) | Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_)
-        );
-        // serde's own words for String and PathBuf.
-        let wants_text = scalar && matches!(expected.to_string().as_str(), "a string" | "path string");
-        Flaw::new(What::Wrong { kind, shown, wants_text })
+        let hint = match (unexpected, expected.to_string().as_str()) {
+            // serde's own words for String and PathBuf.
+            (
+                Unexpected::Bool(_) | Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_),
+                "a string" | "path string",
+            ) => "; put it in quotes",
+            (Unexpected::Str(text), _) if text.parse::<i64>().is_ok() || matches!(text, "true" | "false") => {
+                "; take the quotes away"
+            }
+            (Unexpected::Str(text), words) if text.contains(':') && words.starts_with("struct ") => {
+                " (a `:` needs a blank after it)"
+            }
+            _ => "",
+        };
+        Flaw::new(What::Wrong { kind, shown, hint })
     }
 
     fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Flaw {

@@ -90,13 +90,17 @@ pub(super) fn may_be_shown(path: &str) -> bool {
     allowed(path).is_some() && !SECRET.contains(&path)
 }
 
+/// Whether a message may show this key, or each key of this path.
+pub(super) fn may_be_named(path: &str) -> bool {
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    path.split(['.', '[', ']']).all(|key| key.len() <= MAX_SHOWN_KEY && key.chars().all(named))
+}
+
 /// A key that the section does not have.
 pub(super) fn unknown(section: &str, key: &str, fields: &'static [&'static str]) -> Problem {
     let path = super::node::join(section, key);
     let list = || format!("allowed here: {}", fields.join(", "));
-    let key_like = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if key.is_empty() || key.len() > MAX_SHOWN_KEY || !key.chars().all(key_like) {
-        // The path still finds the place; it is not shown.
+    if key.is_empty() || !may_be_named(key) {
         let hint = if key.contains(':') { " (a `:` needs a blank after it)" } else { "" };
         let place = if section.is_empty() { String::new() } else { format!(" in `{section}`") };
         return Problem {

@@ -194,3 +194,206 @@ fn nothing_found(places: &[PathBuf]) -> Error {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// The Python tool's file as its manual has it.
+    const PYTHON: &str = "\
+memcached:
+  host: localhost
+  port: 11211
+misp:
+  url: https://misp.local/
+  token: 'abcdefghijklmnopqrstuvwxyz0123456789ABCD'
+  ignore_cert_errors: yes
+  initial_event_timestamp: 365d
+  refresh_event_timestamp: 1h
+hash:
+  enabled: true
+  expires: 0
+network:
+  enabled: true
+  expires: 2592000
+web:
+  enabled: True
+  expires: 0
+";
+    const PLAIN: &str = "misp: {url: \"https://a.example\", token: abc}\n";
+
+    fn sources(env: &[(&str, &str)]) -> Sources {
+        Sources { file: None, env: env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect() }
+    }
+
+    fn loaded(yaml: &str, env: &[(&str, &str)]) -> Result<Loaded> {
+        from_bytes(Path::new("x.yaml"), yaml.as_bytes(), &sources(env))
+    }
+
+    fn token(loaded: &Loaded) -> &str {
+        loaded.config.misp.token.as_ref().unwrap().expose_secret()
+    }
+
+    fn file(directory: &Path, name: &str, text: &str, mode: u32) -> PathBuf {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_python_tools_file_loads_unchanged() {
+        let loaded = loaded(PYTHON, &[]).unwrap();
+        let config = &loaded.config;
+        assert_eq!((config.memcached.host.as_str(), config.memcached.port), ("localhost", 11211));
+        assert_eq!(config.misp.url, "https://misp.local");
+        assert!(token(&loaded).starts_with("abcdef") && config.misp.ignore_cert_errors);
+        assert_eq!(config.misp.initial_event_timestamp.to_string(), "365d");
+        assert_eq!(config.misp.refresh_event_timestamp.to_string(), "1h");
+        assert!(config.hash.enabled && config.network.enabled && config.web.enabled && !config.other.enabled);
+        assert_eq!(config.network.expires.to_string(), "30d");
+        assert!(!format!("{loaded:?}").contains("abcdef"), "Debug shows no key");
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file() {
+        let both =
+            [("MISP2MEMCACHED_MISP_TOKEN", " one\n"), ("MISP_KEY", "two"), ("MISP_URL", "http://b.example/misp/")];
+        let all = loaded(PLAIN, &both).unwrap();
+        assert_eq!((token(&all), all.config.misp.url.as_str()), ("one", "http://b.example/misp"));
+        assert_eq!(token(&loaded(PLAIN, &both[1..]).unwrap()), "two");
+        let empty = [("MISP2MEMCACHED_MISP_TOKEN", ""), ("MISP_KEY", " "), ("MISP_URL", "")];
+        let file = loaded(PLAIN, &empty).unwrap();
+        assert_eq!((token(&file), file.config.misp.url.as_str()), ("abc", "https://a.example"));
+    }
+
+    #[test]
+    fn a_wrong_variable_is_named_and_no_line_of_the_file() {
+        let error = loaded(PLAIN, &[("MISP_URL", "b.example")]).unwrap_err().to_string();
+        assert!(error.starts_with("MISP_URL: found \"b.example\"; allowed: "), "{error}");
+        let error = loaded(PLAIN, &[("MISP_KEY", "Bearer S3CRET")]).unwrap_err().to_string();
+        assert!(error.starts_with("MISP_KEY: found a blank") && !error.contains("S3CRET"), "{error}");
+    }
+
+    #[test]
+    fn token_file_and_credentials() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = file(directory.path(), "key", "abc\n", 0o640);
+        let yaml = format!("misp: {{url: 'https://a.example', token_file: {}}}", path.display());
+        let credentials = [("CREDENTIALS_DIRECTORY", directory.path().to_str().unwrap())];
+        let bare = "misp: {url: 'https://a.example'}";
+
+        let from_file = loaded(&yaml, &credentials).unwrap();
+        assert_eq!((token(&from_file), from_file.warnings.len()), ("abc", 0));
+        file(directory.path(), "key", "abc\n", 0o644);
+        let warnings = loaded(&yaml, &[]).unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].starts_with("misp.token_file: everybody"), "{warnings:?}");
+
+        let missing = loaded(bare, &credentials).unwrap_err().to_string();
+        assert!(missing.contains("misp.token: MISP's automation key is missing"), "{missing}");
+        file(directory.path(), "misp-token", "from-systemd", 0o400);
+        assert_eq!(token(&loaded(bare, &credentials).unwrap()), "from-systemd");
+        assert_eq!(token(&loaded(&yaml, &credentials).unwrap()), "abc", "the file's own comes first");
+
+        for (text, why) in
+            [("", "an empty text"), ("S3CRET S3CRET", "a blank"), (&"S3CRET".repeat(1000), "larger than")]
+        {
+            file(directory.path(), "key", text, 0o600);
+            let error = loaded(&yaml, &[]).unwrap_err().to_string();
+            assert!(error.contains("misp.token_file: ") && error.contains(why) && !error.contains("S3CRET"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_the_token_that_everybody_may_read_is_warned_of() {
+        let directory = tempfile::tempdir().unwrap();
+        for (mode, env, warnings) in [(0o644, &[][..], 1), (0o600, &[], 0), (0o644, &[("MISP_KEY", "k")], 1)] {
+            let path = file(directory.path(), "c.yaml", PLAIN, mode);
+            let loaded = load(&Sources { file: Some(path.clone()), ..sources(env) }).unwrap();
+            assert_eq!(loaded.warnings.len(), warnings, "{mode:o} {:?}", loaded.warnings);
+            assert_eq!(loaded.path, Some(path));
+        }
+    }
+
+    #[test]
+    fn the_file_is_looked_for_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let at =
+            |name: &str| file(directory.path(), name, &format!("misp: {{url: 'https://{name}', token: a}}"), 0o600);
+        let (flag, variable, etc) = (at("flag"), at("variable"), at("etc"));
+        let places = [directory.path().join("none"), etc.clone()];
+        let url = |sources: &Sources| load_from(sources, &places).unwrap().config.misp.url;
+
+        let mut named = sources(&[("MISP2MEMCACHED_CONFIG", variable.to_str().unwrap())]);
+        assert_eq!(url(&named), "https://variable");
+        named.file = Some(flag);
+        assert_eq!(url(&named), "https://flag");
+        assert_eq!(url(&sources(&[("MISP2MEMCACHED_CONFIG", "")])), "https://etc");
+
+        let lost = sources(&[("MISP2MEMCACHED_CONFIG", "/nonexistent/c.yaml")]);
+        let error = load_from(&lost, &places).unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert_eq!(
+            error.to_string(),
+            "MISP2MEMCACHED_CONFIG: cannot read /nonexistent/c.yaml: no such file or directory"
+        );
+    }
+
+    #[test]
+    fn without_a_file_the_environment_must_say_enough() {
+        let none = [PathBuf::from("/nonexistent/a.yaml"), PathBuf::from("/nonexistent/b.yaml")];
+        let enough = [("MISP_URL", "https://a.example"), ("MISP_KEY", "k")];
+        let loaded = load_from(&sources(&enough), &none).unwrap();
+        assert_eq!((token(&loaded), loaded.path.as_deref()), ("k", None));
+        for env in [&enough[..1], &enough[1..], &[]] {
+            let error = load_from(&sources(env), &none).unwrap_err().to_string();
+            assert!(error.contains("looked for /nonexistent/a.yaml and /nonexistent/b.yaml; "), "{error}");
+            assert!(error.contains("--config") && error.contains("MISP_URL"), "{error}");
+        }
+        let error = load_from(&sources(&[enough[1], ("MISP_URL", "a.example")]), &none).unwrap_err().to_string();
+        assert!(error.starts_with("MISP_URL: found"), "{error}");
+    }
+
+    #[test]
+    fn kindnesses() {
+        let yaml = format!("{PLAIN}hash:\nother: {{expires: 30d}}\nweb: {{enabled: Off}}\n");
+        let config = loaded(&yaml, &[]).unwrap().config;
+        assert!(config.hash.enabled && !config.other.enabled && !config.web.enabled);
+        let yaml = "misp: {url: 'https://a.example', token: a, filter: [{orgs: [1, CIRCL]}]}";
+        assert_eq!(loaded(yaml, &[]).unwrap().config.misp.filter[0].orgs, ["1", "CIRCL"]);
+    }
+
+    #[test]
+    fn a_huge_file_is_no_configuration() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = file(directory.path(), "c.yaml", &"#".repeat(MAX_FILE as usize + 1), 0o600);
+        let error = load(&Sources { file: Some(path), ..Sources::default() }).unwrap_err().to_string();
+        assert!(error.starts_with("--config: cannot read ") && error.contains("larger than"), "{error}");
+    }
+
+    #[test]
+    fn sources_show_no_values() {
+        assert!(!format!("{:?}", sources(&[("MISP_KEY", "S3CRET")])).contains("S3CRET"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in "(misp|token|url|hash|[-:#{}\\[\\],!&*\"'\n 0-9a-c\t]){0,40}") {
+            let _ = loaded(&text, &[]);
+        }
+
+        /// Wherever the key is put by mistake, no message shows it.
+        #[test]
+        fn no_message_shows_the_key(
+            before in "(misp: ?|token: ?|url: ?|- |\\[|\\{|!|&a |\n| |\n  ){0,8}",
+            after in "(:|: x|\\]|\\}|,|\n| y){0,4}",
+        ) {
+            let key = "Zy9Xw8Vu7Ts6Rq5Po4Nm3Lk2Ji1Hg0Fe9Dc8Ba7Z";
+            if let Err(error) = loaded(&format!("{before}{key}{after}"), &[]) {
+                proptest::prop_assert!(!error.to_string().contains(key), "{error}");
+            }
+        }
+    }
+}

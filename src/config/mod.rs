@@ -12,6 +12,8 @@ mod fields;
 mod golden;
 mod keys;
 mod load;
+#[cfg(test)]
+mod manual;
 mod nearest;
 mod node;
 mod problem;
@@ -45,7 +47,7 @@ pub struct Config {
     #[serde(default = "Category::on")]
     pub web: Category,
     /// Everything else: e-mail, user-agent, regkey, mutex, ja3, file names ...
-    #[serde(default = "Category::off")]
+    #[serde(default = "Category::off", deserialize_with = "Category::off_unless_said")]
     pub other: Category,
     /// Lists for Falco, written by the same pass.
     #[serde(default)]
@@ -231,6 +233,19 @@ impl Category {
 
     fn off() -> Category {
         Category { enabled: false, expires: Span::zero() }
+    }
+
+    /// `other: {expires: 30d}` says nothing about `enabled`: it stays off.
+    fn off_unless_said<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Category, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Other {
+            #[serde(default)]
+            enabled: bool,
+            #[serde(default = "Span::zero")]
+            expires: Span,
+        }
+        Other::deserialize(deserializer).map(|Other { enabled, expires }| Category { enabled, expires })
     }
 }
 

@@ -6,7 +6,8 @@
 //! place only in an error: to find one, the text is read again and the reading
 //! is stopped there.
 
-use super::problem::{Place, Problem};
+use super::keys;
+use super::problem::{Origin, Place, Problem};
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
 use std::cell::RefCell;
 use std::fmt;
@@ -65,7 +66,11 @@ fn syntax(error: &serde_yaml::Error, text: &str) -> String {
         return "a tab; YAML is indented with blanks only".to_owned();
     }
     let full = error.to_string();
-    let problem = full.split(" at line ").next().unwrap_or_default();
+    // The place stands before the message already; "while scanning ... at line 3" may follow it.
+    let problem = match full.split_once(" at line ") {
+        Some((problem, rest)) => problem.to_owned() + rest.find(", ").map_or("", |at| &rest[at..]),
+        None => full,
+    };
     if problem.contains("more than one document") {
         return "a second YAML document begins (a line `---`); only one is allowed".to_owned();
     }
@@ -82,7 +87,11 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn end<E: Error>(&self, path: &str, message: &str) -> E {
-        *self.ended.borrow_mut() = Some(Problem::new(path, message));
+        let mut problem = Problem::new(path, message);
+        if !keys::may_be_named(path) {
+            problem.origin = Origin::HiddenKey;
+        }
+        *self.ended.borrow_mut() = Some(problem);
         E::custom("ended")
     }
 

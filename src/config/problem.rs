@@ -76,8 +76,16 @@ impl Problem {
 /// Longer values only hide what the message says.
 const MAX_SHOWN: usize = 60;
 
-/// A text in quotes, its control characters escaped, cut if long.
+/// The length of MISP's automation keys, letters and digits all of them.
+const KEY_LENGTH: usize = 40;
+
+/// A text in quotes, its control characters escaped, cut if long; what may be
+/// MISP's key under the wrong key is not shown.
 pub(super) fn quoted(text: &str) -> String {
+    let longest = text.split(|c: char| !c.is_ascii_alphanumeric()).map(str::len).max().unwrap_or(0);
+    if longest >= KEY_LENGTH {
+        return "a text that may be MISP's key (so it is not shown)".to_owned();
+    }
     if text.chars().count() <= MAX_SHOWN {
         return format!("{text:?}");
     }

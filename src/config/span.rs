@@ -6,6 +6,7 @@
 //! ours ever reaches MISP: spans are whole seconds here, and MISP gets absolute
 //! Unix seconds.
 
+use super::problem::quoted;
 use serde::Deserialize;
 use serde::de::{Error, Visitor};
 use std::fmt;
@@ -65,7 +66,7 @@ impl Span {
     /// Reads digits only (seconds) or numbers with units.
     fn read(text: &str) -> Result<Span, String> {
         let trimmed = text.trim();
-        let found = format!("{trimmed:?}");
+        let found = quoted(trimmed);
         let refused = |why: &str| Err(format!("found {found}{why}; allowed: {SPAN_FORMS}"));
         if trimmed.is_empty() {
             return refused(", an empty text");
@@ -126,7 +127,9 @@ fn blank_inside_number(text: &str) -> bool {
 /// What it shows is read back as the same span.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = [(DAY, 'd'), (3600, 'h'), (60, 'm')].into_iter().find(|(size, _)| self.0 > 0 && self.0 % size == 0);
+        let unit = [(DAY, 'd'), (3600, 'h'), (60, 'm')]
+            .into_iter()
+            .find(|(size, _)| self.0 > 0 && self.0.is_multiple_of(*size));
         let (size, letter) = unit.unwrap_or((1, 's'));
         write!(f, "{}{letter}", self.0 / size)
     }
@@ -145,9 +148,9 @@ impl Since {
     fn read(text: &str) -> Result<Since, String> {
         let trimmed = text.trim();
         if trimmed.as_bytes().get(4) == Some(&b'-') {
-            return moment(trimmed)
-                .map(Since::At)
-                .ok_or_else(|| format!("found {trimmed:?}, no date from 1970 on that exists; allowed: {SINCE_FORMS}"));
+            return moment(trimmed).map(Since::At).ok_or_else(|| {
+                format!("found {}, no date from 1970 on that exists; allowed: {SINCE_FORMS}", quoted(trimmed))
+            });
         }
         if !trimmed.is_empty() && trimmed.bytes().all(|b| b.is_ascii_digit()) {
             return Since::number(trimmed.parse().unwrap_or(u64::MAX));
