@@ -3,17 +3,27 @@
 //! # Layout
 //! Data flows one way: config -> plan -> MISP -> ledger -> memcached, Falco.
 //!
-//! - [`config`]: what was written
+//! - [`cli`]: what was typed; [`config`]: what was written; [`command`]: what is done with both
+//! - [`misp`]: what is asked of MISP, and the proof that an answer is whole
 //! - [`indicator`]: MISP types, splitting, validation (pure)
+//! - [`ledger`]: event -> indicators, on an embedded store
 //! - [`cache`]: keys, values, memcached
-//! - [`demo`]: a sample MISP in this process
+//! - [`falco`]: lists and rules
+//! - [`pass`]: window, plan, guard, and one pass in order
+//! - [`lookup`]: from what a log shows to keys, and back (pure)
+//! - [`report`]: what a pass did, for people and programs (pure)
+//! - [`demo`]: a sample MISP, for the demo and for the tests
 //! - [`error`]: what ends a run, and its exit code
+//! - [`atomic_file`], [`lock`], [`state`]: files that are replaced whole, one run
+//!   at a time, and where the program's own files are
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 pub mod atomic_file;
 pub mod cache;
+pub mod cli;
+pub mod command;
 pub mod config;
 pub mod demo;
 pub mod error;
@@ -21,6 +31,7 @@ pub mod falco;
 pub mod indicator;
 pub mod ledger;
 pub mod lock;
+pub mod lookup;
 pub mod misp;
 pub mod pass;
 pub mod report;

@@ -160,6 +160,14 @@ impl Server {
         self.quietly(command(MetaOp::Delete, key).flag("q"))
     }
 
+    /// Empties the server, other programs' keys included: for a server of one's own.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub fn flush(&mut self) -> Result<()> {
+        self.connection.lines(b"flush_all\r\n", |_| {})
+    }
+
     /// One command that answers only where it fails.
     fn quietly(&mut self, command: MetaCommand) -> Result<()> {
         self.out.clear();

@@ -42,10 +42,8 @@ pub(super) fn run(loaded: &Loaded, json: bool) -> Result<u8> {
     if json {
         print(&json_line(&serde_json::json!({ "ok": tried.iter().all(|t| t.ok), "tried": tried }))?)?;
     } else {
-        let lines: String = tried
-            .iter()
-            .map(|t| format!("{:4} {}: {}\n", if t.ok { "ok" } else { "FAIL" }, t.what, t.found))
-            .collect();
+        let lines: String =
+            tried.iter().map(|t| format!("{:4} {}: {}\n", if t.ok { "ok" } else { "FAIL" }, t.what, t.found)).collect();
         print(lines.as_bytes())?;
     }
     Ok(tried.iter().find_map(|t| t.kind).map_or(0, Kind::exit_code))
@@ -88,7 +86,8 @@ fn get(client: &Client, path: &str) -> Result<serde_json::Value> {
 fn memcached(mut server: Server, config: &Config) -> Result<String> {
     let stats = server.stats("")?;
     let settings = server.stats("settings")?;
-    let value = |map: &std::collections::BTreeMap<String, String>, name: &str| map.get(name).cloned().unwrap_or("?".into());
+    let value =
+        |map: &std::collections::BTreeMap<String, String>, name: &str| map.get(name).cloned().unwrap_or("?".into());
     let size = |text: String| text.parse().map_or(text, crate::report::bytes);
     let keys = server.count_keys(&config.memcached.prefix)?.values().sum::<u64>();
     Ok(format!(

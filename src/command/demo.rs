@@ -12,7 +12,6 @@ use crate::misp::client::local_now;
 use crate::pass::progress::Progress;
 use crate::pass::run::{Options, run as pass};
 use crate::report::Report;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
@@ -60,7 +59,7 @@ fn configuration(directory: &Path, socket: &Path, misp: &SampleMisp) -> Result<C
     );
     let written = fs::create_dir(&falco).and_then(|()| fs::write(&file, text));
     written.map_err(|e| Error::new(Kind::CannotWrite, format!("{}: {e}", file.display())))?;
-    Ok(config::load(&Sources { file: Some(file), env: BTreeMap::new(), needs_misp: true })?.config)
+    Ok(config::load(&Sources { file: Some(file), ..Sources::default() })?.config)
 }
 
 struct Demo<'a> {
@@ -73,12 +72,16 @@ struct Demo<'a> {
 impl Demo<'_> {
     fn tell(&mut self, story: Story) -> Result<()> {
         let events = self.misp.world().events().count();
-        say(&format!("1. A sample MISP with {events} events answers in this process; a real memcached was started beside it."))?;
+        say(&format!(
+            "1. A sample MISP with {events} events answers in this process; a real memcached was started beside it."
+        ))?;
 
         say("2. The first pass: memcached has no misp-stats, so everything of the initial window is loaded.")?;
         show(&self.pass()?.table())?;
 
-        say("3. What a log line would find. Values are folded as they occur in logs: hashes in any case, defanged names and URLs, hosts below a listed domain, addresses within a listed network.")?;
+        say(
+            "3. What a log line would find. Values are folded as they occur in logs: hashes in any case, defanged names and URLs, hosts below a listed domain, addresses within a listed network.",
+        )?;
         let hash = format!("SHA256={}", story::sha256(3).to_uppercase());
         let seen = [
             hash.as_str(),
@@ -111,7 +114,8 @@ impl Demo<'_> {
 
         say("6. The same pass wrote Falco's rules: addresses our hosts must not talk to, one rule per direction.")?;
         let rules = self.directory.join("falco").join(&self.config.falco.file);
-        let text = fs::read_to_string(&rules).map_err(|e| Error::new(Kind::Bug, format!("{}: {e}", rules.display())))?;
+        let text =
+            fs::read_to_string(&rules).map_err(|e| Error::new(Kind::Bug, format!("{}: {e}", rules.display())))?;
         let lists: Vec<&str> = text.lines().skip_while(|l| !l.starts_with("- list")).take(14).collect();
         show(&format!("{}\n...\n", lists.join("\n")))?;
 
@@ -141,7 +145,8 @@ fn say(text: &str) -> Result<()> {
 }
 
 fn show(text: &str) -> Result<()> {
-    let indented: String = text.lines().map(|l| if l.is_empty() { "\n".into() } else { format!("    {l}\n") }).collect();
+    let indented: String =
+        text.lines().map(|l| if l.is_empty() { "\n".into() } else { format!("    {l}\n") }).collect();
     print(indented.as_bytes()).map(drop)
 }
 
@@ -151,14 +156,16 @@ struct Memcached(Child);
 impl Memcached {
     fn start(socket: &Path) -> Result<Memcached> {
         let program = find("memcached").ok_or_else(|| {
-            Error::new(Kind::Unavailable, "no memcached is on the PATH; install it (Debian, Ubuntu: apt install memcached)")
+            Error::new(
+                Kind::Unavailable,
+                "no memcached is on the PATH; install it (Debian, Ubuntu: apt install memcached)",
+            )
         })?;
         let mut command = Command::new(program);
         command.arg("-s").arg(socket).args(["-m", "64", "-u", "root"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command
-            .spawn()
-            .map_err(|e| Error::new(Kind::Unavailable, format!("memcached cannot be started: {e}")))?;
+        let child =
+            command.spawn().map_err(|e| Error::new(Kind::Unavailable, format!("memcached cannot be started: {e}")))?;
         let mut memcached = Memcached(child);
         let start = Instant::now();
         while UnixStream::connect(socket).is_err() {

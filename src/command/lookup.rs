@@ -75,7 +75,8 @@ fn look(
         Some(namespace) => look_up_in(fleet, &keys, namespace, values, each),
         None => look_up(fleet, &keys, &networks, values, each),
     };
-    let finished = |e: io::Error| if e.kind() == ErrorKind::BrokenPipe { Stop::Closed } else { Stop::Error(cannot_print(&e)) };
+    let finished =
+        |e: io::Error| if e.kind() == ErrorKind::BrokenPipe { Stop::Closed } else { Stop::Error(cannot_print(&e)) };
     match looked {
         Ok(summary) => {
             if !json {

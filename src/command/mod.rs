@@ -66,7 +66,7 @@ fn configured(cli: &Cli) -> Result<Loaded> {
 
 /// The configuration for commands that only read memcached: MISP's key may be absent.
 fn reader(cli: &Cli) -> Result<Config> {
-    let sources = Sources { needs_misp: false, ..Sources::from_process(cli.config.clone()) };
+    let sources = Sources { without_misp: true, ..Sources::from_process(cli.config.clone()) };
     Ok(warned(config::load(&sources)?)?.config)
 }
 

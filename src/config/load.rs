@@ -29,6 +29,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// Environment variables; one that is empty counts as not set.
     pub env: BTreeMap<String, String>,
+    /// MISP's address and key may be missing: look-ups need only memcached.
+    pub without_misp: bool,
 }
 
 impl Sources {
@@ -36,7 +38,11 @@ impl Sources {
     pub fn from_process(file: Option<PathBuf>) -> Sources {
         // What is not UTF-8 becomes U+FFFD, and is refused where it matters.
         let text = |s: OsString| s.to_string_lossy().into_owned();
-        Sources { file, env: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect() }
+        Sources {
+            file,
+            without_misp: false,
+            env: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect(),
+        }
     }
 
     fn variable(&self, name: &str) -> Option<&str> {
@@ -77,7 +83,7 @@ fn load_from(sources: &Sources, places: &[PathBuf]) -> Result<Loaded> {
         None => {
             let config = read("{}")?;
             let token = token::resolve(&config.misp, &sources.env).map_err(|p| say(&[p], None))?;
-            if sources.variable(URL_VARIABLE).is_none() || token.is_none() {
+            if !sources.without_misp && (sources.variable(URL_VARIABLE).is_none() || token.is_none()) {
                 return Err(nothing_found(places));
             }
             finish(config, None, sources)
@@ -131,6 +137,11 @@ fn finish(mut config: Config, file: Option<(&Path, &str)>, sources: &Sources) ->
         }
         Ok(None) => problems.push(Problem::new("misp.token", no_token())),
         Err(problem) => problems.push(problem),
+    }
+    if sources.without_misp {
+        problems.retain(|problem| {
+            !(problem.path.is_empty() || ["misp.url", "misp.token"].contains(&problem.path.as_str()))
+        });
     }
     if !problems.is_empty() {
         return Err(say(&problems, file));
@@ -225,7 +236,7 @@ web:
     const PLAIN: &str = "misp: {url: \"https://a.example\", token: abc}\n";
 
     fn sources(env: &[(&str, &str)]) -> Sources {
-        Sources { file: None, env: env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect() }
+        Sources { env: env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(), ..Sources::default() }
     }
 
     fn loaded(yaml: &str, env: &[(&str, &str)]) -> Result<Loaded> {

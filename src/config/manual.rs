@@ -45,7 +45,7 @@ fn shown(text: &str) -> String {
 #[test]
 fn the_example_loads_once_there_is_a_token() {
     let env = [("MISP_KEY".to_owned(), "k".to_owned())].into();
-    let loaded = from_bytes(Path::new("example"), EXAMPLE.as_bytes(), &Sources { file: None, env }).unwrap();
+    let loaded = from_bytes(Path::new("example"), EXAMPLE.as_bytes(), &Sources { env, ..Sources::default() }).unwrap();
     assert_eq!(loaded.config.misp.url, "https://misp.example");
     let error = from_bytes(Path::new("example"), EXAMPLE.as_bytes(), &Sources::default()).unwrap_err();
     assert!(error.to_string().contains("misp.token: found an empty text"), "{error}");

@@ -2,6 +2,7 @@
 //! integration tests talk to.
 //!
 //! - [`event`]: events and attributes (pure)
+//! - [`story`]: what the demo tells (pure)
 //! - [`world`]: all of them, and what each operation does to them (pure)
 //! - [`row`]: an attribute as MISP's search shows it (pure)
 //! - [`search`]: the parameters of an attribute search (pure)
@@ -20,6 +21,7 @@ pub mod http;
 pub mod row;
 pub mod search;
 pub mod server;
+pub mod story;
 mod words;
 pub mod world;
 

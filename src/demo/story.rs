@@ -69,9 +69,7 @@ pub fn fill(world: &mut World, now: u64) -> Story {
         .with(Attribute::new("ip-dst", "192.0.2.55"));
     let false_alarm = world.add_event(alarm, weeks_ago(1));
 
-    let server = world
-        .event(servers)
-        .and_then(|e| e.attributes.iter().find(|a| a.value == OLD_SERVER))
-        .map_or(0, |a| a.id);
+    let server =
+        world.event(servers).and_then(|e| e.attributes.iter().find(|a| a.value == OLD_SERVER)).map_or(0, |a| a.id);
     Story { servers, server, false_alarm }
 }
