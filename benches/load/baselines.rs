@@ -90,15 +90,18 @@ impl QuietSets {
         Ok(start.elapsed())
     }
 
+    /// Reads to the end even after a failure: unread replies would stop memcached, and us with it.
     fn read_replies(&self, input: Stream) -> Result<()> {
         let mut lines = BufReader::new(input).lines();
-        for _ in 0..self.batches {
+        let (mut ended, mut failed) = (0, None);
+        while ended < self.batches {
             match lines.next().transpose()? {
-                Some(line) if line == "MN" => {}
-                other => return Err(format!("a quiet set was answered: {other:?}").into()),
+                Some(line) if line == "MN" => ended += 1,
+                Some(line) => failed = failed.or(Some(line)),
+                None => return Err("memcached closed the connection".into()),
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), |line| Err(format!("a quiet set was answered: {line}").into()))
     }
 }
 
