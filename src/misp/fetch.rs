@@ -23,7 +23,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Failures in a row, without a whole batch in between, that end the pass.
-const MAX_FAILURES: u32 = 8;
+const MAX_FAILURES: u32 = 6;
 
 /// The wait after the first failure; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -155,8 +155,8 @@ impl Work<'_> {
                     }
                 }
                 Err(failure) => {
-                    if let Failure::Passing(e) = &failure {
-                        log::info!("{e}; {} events are asked for again in smaller batches", events.len());
+                    if let Failure::Passing(_) = &failure {
+                        log::info!("{} events are asked for again in smaller batches", events.len());
                         let mut queue = self.queue();
                         queue.pace.failed(events.len());
                     }
@@ -342,7 +342,7 @@ impl Retry {
                 if self.failures >= MAX_FAILURES {
                     return Err(failure.into_error());
                 }
-                log::debug!("try {} failed: {e}", self.failures);
+                log::warn!("{e}; trying again");
                 (FIRST_WAIT * 2_u32.pow(self.failures - 1)).min(MAX_WAIT)
             }
         };
