@@ -6,6 +6,7 @@
 //! - [`config`]: what was written
 //! - [`indicator`]: MISP types, splitting, validation (pure)
 //! - [`cache`]: keys, values, memcached
+//! - [`lookup`]: from what was typed to keys, from answers to output
 //! - [`error`]: what ends a run, and its exit code
 
 #![deny(missing_docs)]
@@ -15,3 +16,4 @@ pub mod cache;
 pub mod config;
 pub mod error;
 pub mod indicator;
+pub mod lookup;
