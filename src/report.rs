@@ -336,6 +336,9 @@ mod tests {
 
     fn golden(name: &str, text: &str) {
         let path = format!("{}/tests/golden/report/{name}", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, text).unwrap();
+        }
         let expected = std::fs::read_to_string(&path).unwrap_or_default();
         assert_eq!(text, expected, "{path} differs");
     }

@@ -7,8 +7,11 @@ use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
 use crate::lookup::networks::Networks;
 use crate::lookup::output::Table;
-use crate::lookup::{Ask, Found, Summary, look_up, look_up_in, read_lines};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use crate::lookup::{Ask, Scope, Step, Summary, read_lines, stream};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Write};
+
+/// Standard input is read in pieces of this size: a batch is what has been read.
+const INPUT_BYTES: usize = 256 * 1024;
 
 /// lookup's exit code where nothing matched, as grep's.
 const NOTHING_FOUND: u8 = 1;
@@ -25,7 +28,14 @@ pub(super) fn run(config: &Config, flags: &Lookup) -> Result<u8> {
     let url = (!config.misp.url.is_empty()).then_some(config.misp.url.as_str());
     let mut out = BufWriter::new(io::stdout().lock());
     let result = if flags.values == ["-"] {
-        look(&mut fleet, namespace, read_lines(io::stdin().lock()), flags.json, url, &mut out)
+        look(
+            &mut fleet,
+            namespace,
+            read_lines(BufReader::with_capacity(INPUT_BYTES, io::stdin())),
+            flags.json,
+            url,
+            &mut out,
+        )
     } else {
         look(&mut fleet, namespace, flags.values.iter().cloned().map(Ok), flags.json, url, &mut out)
     };
@@ -64,17 +74,20 @@ fn look(
     let networks = held[0].as_deref().map(Networks::parse).unwrap_or_default();
     let mut table = Table::new(url);
     let mut closed = false;
-    let each = |found: Found| {
-        let written = if json { found.write_json(out) } else { table.add(&found, out) };
+    let scope = namespace.map_or(Scope::Any(&networks), Scope::Within);
+    let looked = stream(fleet, &keys, scope, values, |step| {
+        let written = match step {
+            Step::Found(found) if json => found.write_json(out),
+            Step::Found(found) => table.add(&found, out),
+            // Whoever writes the values waits for the answers.
+            Step::Pause if json => out.flush(),
+            Step::Pause => table.write_rows(out).and_then(|()| out.flush()),
+        };
         written.map_err(|e| {
             closed = e.kind() == ErrorKind::BrokenPipe;
             cannot_print(&e)
         })
-    };
-    let looked = match namespace {
-        Some(namespace) => look_up_in(fleet, &keys, namespace, values, each),
-        None => look_up(fleet, &keys, &networks, values, each),
-    };
+    });
     let finished =
         |e: io::Error| if e.kind() == ErrorKind::BrokenPipe { Stop::Closed } else { Stop::Error(cannot_print(&e)) };
     match looked {

@@ -74,8 +74,9 @@ impl Check {
             }
             Check::Ip => value.parse::<IpAddr>().map(drop).map_err(|_| Skip::BadAddress),
             Check::IpOrNetwork => {
-                let ok =
-                    if value.contains('/') { value.parse::<IpNet>().is_ok() } else { value.parse::<IpAddr>().is_ok() };
+                // IpNet alone takes leading zeros in the address, which others read as octal.
+                let address = value.split('/').next().unwrap_or_default();
+                let ok = address.parse::<IpAddr>().is_ok() && (address == value || value.parse::<IpNet>().is_ok());
                 ok.then_some(()).ok_or(Skip::BadAddress)
             }
             Check::Domain => domain(value),

@@ -1,0 +1,108 @@
+//! URLs: MISP keeps them as somebody typed them (case, default port, fragment and
+//! all), so the usual spellings are asked for, and then the host.
+
+use super::name::lower;
+use super::{Forms, address, name};
+use crate::indicator::Namespace;
+
+/// A URL cut at its joints; put together again the parts are the text.
+struct Parts<'a> {
+    /// Empty where the URL was written without.
+    scheme: &'a str,
+    /// `user:password@`, or empty.
+    user: &'a str,
+    host: &'a str,
+    /// `:8080`, or empty.
+    port: &'a str,
+    path: &'a str,
+    /// With its `?`, or empty.
+    query: &'a str,
+    /// With its `#`, or empty.
+    fragment: &'a str,
+}
+
+impl Forms<'_> {
+    /// A URL with a scheme; false if it is none.
+    pub(super) fn url(&mut self, plain: &str) -> bool {
+        let Some((scheme, rest)) = plain.split_once("://") else { return false };
+        let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'.' | b'-');
+        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.bytes().all(letter) {
+            return false;
+        }
+        self.urls(plain, &Parts::new(scheme, rest));
+        true
+    }
+
+    /// `www.example.com/path`, as proxies log it; false if it does not begin with a
+    /// name or an address.
+    pub(super) fn short_url(&mut self, plain: &str) -> bool {
+        let parts = Parts::new("", plain);
+        let tail = parts.path.len() + parts.query.len() + parts.fragment.len();
+        if tail == 0 || name::host(parts.host).is_none() && address::parse(parts.host).is_none() {
+            return false;
+        }
+        self.urls(plain, &parts);
+        true
+    }
+
+    fn urls(&mut self, plain: &str, parts: &Parts<'_>) {
+        let scheme = lower(parts.scheme);
+        let authority = parts.authority(&scheme, &lower(parts.host));
+        let tail = [parts.path, parts.query].concat();
+        // The same resource with and without the slash at its end.
+        let slash = if !parts.query.is_empty() {
+            None
+        } else {
+            Some(tail.strip_suffix('/').map_or_else(|| format!("{tail}/"), str::to_owned))
+        };
+        let tails: Vec<&str> = std::iter::once(tail.as_str()).chain(slash.as_deref()).collect();
+        let schemes: &[&str] = if scheme.is_empty() { &["", "http", "https"] } else { &[&scheme, ""] };
+
+        self.push(Namespace::Url, plain);
+        self.push(Namespace::Url, &whole(schemes[0], &authority, &tail, parts.fragment));
+        self.push(Namespace::Url, &plain[..plain.len() - parts.fragment.len()]);
+        for scheme in schemes {
+            for tail in &tails {
+                self.push(Namespace::Url, &whole(scheme, &authority, tail, ""));
+            }
+        }
+        if !parts.host.is_ascii()
+            && let Ok(ascii) = idna::domain_to_ascii(parts.host)
+        {
+            let authority = parts.authority(&scheme, &ascii);
+            self.push(Namespace::Url, &whole(schemes[0], &authority, &tail, ""));
+        }
+        if parts.path.len() > 1 {
+            // MISP's `uri` is the path alone.
+            self.push(Namespace::Url, &tail);
+            self.push(Namespace::Url, parts.path);
+        }
+        let _ = self.host(parts.host) || self.name(parts.host);
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn new(scheme: &'a str, rest: &'a str) -> Parts<'a> {
+        let (authority, tail) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
+        let (tail, fragment) = tail.split_at(tail.find('#').unwrap_or(tail.len()));
+        let (path, query) = tail.split_at(tail.find('?').unwrap_or(tail.len()));
+        let (user, host) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        // The colon of a port stands behind the bracket of an IPv6 address.
+        let after = host.rfind(']').unwrap_or(0);
+        let (host, port) = host.split_at(host[after..].find(':').map_or(host.len(), |colon| after + colon));
+        Parts { scheme, user, host, port, path, query, fragment }
+    }
+
+    /// The authority with this spelling of the host, without the dot at its end and
+    /// without a port that the scheme implies.
+    fn authority(&self, scheme: &str, host: &str) -> String {
+        let implied = matches!((scheme, self.port), ("http", ":80") | ("https", ":443") | ("ftp", ":21") | (_, ":"));
+        let port = if implied { "" } else { self.port };
+        [self.user, host.strip_suffix('.').unwrap_or(host), port].concat()
+    }
+}
+
+fn whole(scheme: &str, authority: &str, tail: &str, fragment: &str) -> String {
+    let joint = if scheme.is_empty() { "" } else { "://" };
+    [scheme, joint, authority, tail, fragment].concat()
+}
