@@ -6,3 +6,4 @@
 mod recorded;
 mod sample_misp;
 mod support;
+mod worlds;
