@@ -204,7 +204,10 @@ impl Pass<'_> {
             change.clear_removals()?;
             change.commit()?;
         }
+        // Before anything else rewrites these headers.
+        self.known.extend(plan.marks.iter().copied());
         let mut writer = Writer::new(ledger, fleet, &terms, &self.known);
+        writer.mark(&plan.marks)?;
         self.expire(&mut writer, &terms, &plan, &mut tally)?;
         self.fetch(&mut writer, index, &plan, progress, directory, &mut tally)?;
         if let Err(refusal) = self.guard(held, leaving + writer.going()) {
@@ -212,8 +215,6 @@ impl Pass<'_> {
             return Err(refusal);
         }
         writer.remove(&plan.gone, &mut tally)?;
-        let marks: Vec<(u64, Header)> = plan.marks.clone();
-        writer.mark(&marks)?;
         let (changed, applied) = (writer.changed, writer.applied);
         drop(writer);
 
