@@ -57,6 +57,9 @@ pub(super) fn run(
     let terms = Terms::new(config, index.now);
     let mut tally = Tally::default();
     let print = |out: &mut dyn Write, sign: char, event: u64, record: &Record| {
+        if !record.namespace.is_cached() {
+            return Ok(());
+        }
         let key = terms.keys.indicator(record.namespace, record.value);
         let line = format!("{sign} {} {event}#{}", String::from_utf8_lossy(&key).escape_debug(), record.kind.name());
         writeln!(out, "{line}").map_err(|e| Error::new(Kind::CannotWrite, format!("standard output: {e}")))
