@@ -144,10 +144,11 @@ impl<'a> Writer<'a> {
         // What memcached refused keeps its mark, so the next pass tries again.
         let all_stored = self.applied.refused == refused;
         for (event, header, has_removals) in begun {
+            let header = Header { dirty: !all_stored, ..header };
             if has_removals {
                 self.removing.push((event, header));
             } else if all_stored {
-                self.settled.push((event, Header { dirty: false, ..header }));
+                self.settled.push((event, header));
             }
         }
         Ok(())
@@ -377,7 +378,7 @@ impl<'a> Writer<'a> {
 
     /// The records of an event less those that were removed.
     fn rewrite(&mut self, change: &mut Change<'_>, event: u64, header: Header) -> Result<()> {
-        let mut header = Header { records: 0, oldest: 0, categories: 0, dirty: false, ..header };
+        let mut header = Header { records: 0, oldest: 0, categories: 0, ..header };
         let mut chunks = Chunks::default();
         diff(&mut self.ledger.removals(event)?, &mut self.ledger.records(event)?, |fate, record| {
             if fate == Fate::Added {
