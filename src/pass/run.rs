@@ -176,7 +176,8 @@ impl Pass<'_> {
     ) -> Result<()> {
         let (config, ledger) = (self.config, self.ledger);
         let terms = Terms::new(config, index.now);
-        let full = self.options.full || asks_otherwise(config, ledger)?;
+        let otherwise = asks_otherwise(config, ledger)?;
+        let full = self.options.full || otherwise;
         let plan = plan(&index.events, &self.known, rules(config, index.now, full));
         report.window_seconds = match window {
             Window::Initial => config.misp.initial_event_timestamp.as_secs(),
@@ -207,6 +208,8 @@ impl Pass<'_> {
         // Before anything else rewrites these headers.
         self.known.extend(plan.marks.iter().copied());
         let mut writer = Writer::new(ledger, fleet, &terms, &self.known);
+        // An expiry that was switched off is still running in memcached.
+        writer.tell_all = otherwise;
         writer.mark(&plan.marks)?;
         self.expire(&mut writer, &terms, &plan, &mut tally)?;
         self.fetch(&mut writer, index, &plan, progress, directory, &mut tally)?;

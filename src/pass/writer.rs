@@ -48,6 +48,8 @@ pub struct Writer<'a> {
     pub applied: Applied,
     /// Whether anything of the ledger's records changed.
     pub changed: bool,
+    /// memcached is told of every record that is delivered, not of new ones only.
+    pub tell_all: bool,
 }
 
 /// The rows of one event, out of those of a batch.
@@ -85,6 +87,7 @@ impl<'a> Writer<'a> {
             adds: Changes::default(),
             applied: Applied::default(),
             changed: false,
+            tell_all: false,
         }
     }
 
@@ -165,7 +168,7 @@ impl<'a> Writer<'a> {
     ) -> Result<Done> {
         let (mut chunks, mut removals) = (Chunks::default(), Chunks::default());
         let (mut added, mut gone, mut moved, mut replay) = (false, 0, false, false);
-        let again = known.is_some_and(|h| h.dirty);
+        let again = self.tell_all || known.is_some_and(|h| h.dirty);
         let start = self.adds.len();
         let (terms, adds, delivered) = (self.terms, &mut self.adds, self.terms.now);
         let mut each = |fate: Fate, record: Record<'_>| {
