@@ -132,6 +132,12 @@ pub(super) fn asks_otherwise(config: &Config, ledger: &Ledger) -> Result<bool> {
     Ok(ledger.meta("question")?.is_some_and(|q| q != query::fingerprint(config).as_bytes()))
 }
 
+/// The prefix that the ledger's keys have, where the configuration has another one.
+pub(super) fn old_prefix(config: &Config, ledger: &Ledger) -> Result<Option<String>> {
+    let old = ledger.meta("prefix")?.and_then(|p| String::from_utf8(p).ok());
+    Ok(old.filter(|old| *old != config.memcached.prefix))
+}
+
 /// Under another prefix the keys are others: those of the old one are taken out.
 fn leave_old_prefix(
     config: &Config,
@@ -140,8 +146,7 @@ fn leave_old_prefix(
     known: BTreeMap<u64, Header>,
 ) -> Result<BTreeMap<u64, Header>> {
     let prefix = &config.memcached.prefix;
-    let old = ledger.meta("prefix")?.and_then(|p| String::from_utf8(p).ok());
-    let Some(old) = old.filter(|old| old != prefix) else {
+    let Some(old) = old_prefix(config, ledger)? else {
         if ledger.meta("prefix")?.is_none() {
             let mut change = ledger.change()?;
             change.set_meta("prefix", prefix.as_bytes())?;
