@@ -272,8 +272,13 @@ impl Pass<'_> {
         let misp = &self.config.misp;
         let query = Query::new(self.config, index.now);
         let events: Vec<u64> = plan.fetch.iter().map(|(event, _)| *event).collect();
-        let timestamp =
-            |event: u64| plan.fetch.binary_search_by_key(&event, |(id, _)| *id).map_or(0, |at| plan.fetch[at].1);
+        let rules = rules(self.config, index.now, false);
+        let listed = |event: u64| {
+            let Ok(at) = index.events.binary_search_by_key(&event, |e| e.id) else { return Header::default() };
+            let (event, before) = (&index.events[at], self.known.get(&event));
+            let unpublished_since = rules.draft_since(event, before.map_or(0, |h| h.unpublished_since));
+            Header { timestamp: event.timestamp, unpublished_since, ..Header::default() }
+        };
         // With `published` an event that somebody edits at this moment comes
         // without a row, as if all its attributes were gone.
         let mut vanished = Vec::new();
@@ -282,7 +287,7 @@ impl Pass<'_> {
             progress.advance(batch.events.len() as u64, batch.attributes);
             tally.attributes += batch.attributes;
             batch.skipped.drain(..).for_each(|s| tally.skip(s));
-            writer.absorb(batch, timestamp, tally, |event| {
+            writer.absorb(batch, listed, tally, |event| {
                 let hold = misp.published && self.known.get(&event).is_some_and(|h| h.records > 0);
                 if hold {
                     vanished.push(event);

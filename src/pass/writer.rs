@@ -96,15 +96,16 @@ impl<'a> Writer<'a> {
         self.going
     }
 
-    /// Takes the events of a batch, whose timestamps `timestamp` tells; those for
-    /// which `hold` is true and that came without a row are left as they are.
+    /// Takes the events of a batch, of whose headers `listed` tells what MISP's list
+    /// of events says; those for which `hold` is true and that came without a row are
+    /// left as they are.
     ///
     /// # Errors
     /// [`Kind::CannotWrite`], [`Kind::Unavailable`].
     pub fn absorb(
         &mut self,
         mut batch: Batch,
-        timestamp: impl Fn(u64) -> u64,
+        listed: impl Fn(u64) -> Header,
         tally: &mut Tally,
         mut hold: impl FnMut(u64) -> bool,
     ) -> Result<()> {
@@ -119,10 +120,9 @@ impl<'a> Writer<'a> {
             }
             let known = self.known.get(&event).copied();
             let header = Header {
-                timestamp: timestamp(event),
                 delivered: self.terms.now,
                 published_at: batch.published_at.get(&event).copied().or(known.map(|h| h.published_at)).unwrap_or(0),
-                ..Header::default()
+                ..listed(event)
             };
             let done = self.event(&mut change, event, known, header, &mut rows, tally)?;
             touched |= done.written;
