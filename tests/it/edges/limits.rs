@@ -2,10 +2,9 @@
 //! lists, the dry run.
 
 use super::{DAY, HOUR, NOW, event};
-use crate::support::site::Site;
+use crate::support::site::{Site, files};
 use misp2memcached::demo::{Attribute, Event, World};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Keys of 600 events, where an item may have 4 KiB.
 #[test]
@@ -163,20 +162,6 @@ fn falcos_lists_forget_with_time() {
     site.misp.set_now(Some(NOW + 6 * DAY - HOUR));
     assert_eq!(site.pass(&[])["events"]["fetched"], 0);
     assert_eq!(listed(&site), ["198.51.100.3"]);
-}
-
-fn files(directory: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
-    let mut all = BTreeMap::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all.extend(files(&path));
-        } else {
-            let time = path.metadata().unwrap().modified().unwrap();
-            all.insert(path.clone(), (std::fs::read(&path).unwrap(), time));
-        }
-    }
-    all
 }
 
 #[test]
