@@ -1,12 +1,13 @@
 //! memcached: keys, values, and the way there.
 //!
-//! - Pure: [`key`], [`value`], [`ttl`], [`merge`], [`reply`], [`ring`], [`changes`]
+//! - Pure: [`key`], [`value`], [`ttl`], [`merge`], [`reply`], [`ring`], [`changes`], [`encode`]
 //! - One socket: [`connection`], and what a server is asked over it: [`server`]
 //! - All servers: [`fleet`]
 
 pub mod address;
 pub mod changes;
 pub mod connection;
+pub mod encode;
 pub mod fleet;
 pub mod key;
 pub mod merge;

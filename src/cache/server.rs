@@ -7,6 +7,7 @@
 use super::address::Address;
 use super::changes::{Change, Changes};
 use super::connection::Connection;
+use super::encode;
 use super::key::Keys;
 use super::merge::{Action, Expiry, Present, merge};
 use super::reply::Reply;
@@ -122,12 +123,12 @@ impl Server {
             self.out.clear();
             let mut end = start;
             while end < keys.len() && self.out.len() < BATCH_BYTES {
-                encode(command(MetaOp::Get, &keys[end]).flag("v").flag("q"), end, &mut self.out)?;
+                encode::get(&mut self.out, &keys[end], end)?;
                 end += 1;
             }
             self.out.extend_from_slice(b"mn\r\n");
             let mut failed = None;
-            self.connection.exchange(&self.out, |reply| match reply {
+            self.connection.exchange(&mut self.out, |reply| match reply {
                 Reply::Meta { code: ReturnCode::Va, opaque: Some(i), value: Some(value), .. } => {
                     if let Some(slot) = values.get_mut(i as usize) {
                         *slot = Some(value.to_vec());
@@ -171,10 +172,10 @@ impl Server {
     /// One command that answers only where it fails.
     fn quietly(&mut self, command: MetaCommand) -> Result<()> {
         self.out.clear();
-        encode(command, 0, &mut self.out)?;
+        encode::command(&mut self.out, command, 0)?;
         self.out.extend_from_slice(b"mn\r\n");
         let mut failed = None;
-        self.connection.exchange(&self.out, |reply| failed = Some(format!("{reply:?}")))?;
+        self.connection.exchange(&mut self.out, |reply| failed = Some(format!("{reply:?}")))?;
         failed.map_or(Ok(()), |text| Err(self.refusal(&text)))
     }
 
@@ -210,71 +211,76 @@ impl Server {
         again: &mut Vec<u32>,
     ) -> Result<()> {
         let mut next = 0;
-        let mut group: Vec<Tag> = Vec::new();
-        // First change and number of changes of each command of the batch.
-        let mut sent: Vec<(u32, u32)> = Vec::new();
-        while next < changes.len() {
+        let (mut group, mut value): (Vec<Tag>, Vec<u8>) = (Vec::new(), Vec::new());
+        // First change and number of changes of each command: of the batch that is
+        // made, and of the one that the server works on meanwhile.
+        let (mut made, mut flying): (Vec<Span>, Vec<Span>) = (Vec::new(), Vec::new());
+        loop {
             self.out.clear();
-            sent.clear();
+            made.clear();
             while next < changes.len() && self.out.len() < BATCH_BYTES {
-                let first = changes.get(next);
                 let start = next;
-                next += 1;
+                next += same_key(changes, start);
+                let first = changes.get(start);
                 if !mine(first.key) {
                     continue;
                 }
                 if first.remove {
-                    again.push(start as u32);
+                    again.extend(start as u32..next as u32);
                     continue;
                 }
-                let Some(mut expires) = ttl::wire(first.expires, now) else { continue };
                 group.clear();
-                group.push(Tag { event: first.event, kind: first.kind.name() });
-                // Neighbours of the same key (one event, several types) go together.
-                while next < changes.len() {
-                    let more = changes.get(next);
-                    if more.key != first.key || more.remove {
-                        break;
+                let mut expires = None;
+                for i in start..next {
+                    let change = changes.get(i);
+                    if let Some(t) = ttl::wire(change.expires, now) {
+                        expires = Some(expires.map_or(t, |e| ttl::later(e, t)));
+                        group.push(Tag { event: change.event, kind: change.kind.name() });
                     }
-                    if let Some(t) = ttl::wire(more.expires, now) {
-                        expires = if t == 0 || expires == 0 { 0 } else { t.max(expires) };
-                        group.push(Tag { event: more.event, kind: more.kind.name() });
-                    }
-                    next += 1;
                 }
-                let (value, left_out) = value::render(&mut group, self.value_limit(first.key));
-                done.left_out += left_out as u64;
-                let mut add = command(MetaOp::Set, first.key).value(value).flag("ME").flag("q");
-                if expires != 0 {
-                    add = add.flag(format!("T{expires}"));
-                }
-                encode(add, sent.len(), &mut self.out)?;
-                sent.push((start as u32, (next - start) as u32));
+                let Some(expires) = expires else { continue };
+                value.clear();
+                done.left_out += value::render_into(&mut group, self.value_limit(first.key), &mut value) as u64;
+                encode::add(&mut self.out, first.key, &value, expires, made.len())?;
+                made.push((start as u32, next as u32));
             }
-            if sent.is_empty() {
+            if !flying.is_empty() {
+                self.settle_adds(&flying, done, again)?;
+                flying.clear();
+            }
+            if made.is_empty() {
+                if next >= changes.len() {
+                    return Ok(());
+                }
                 continue;
             }
             self.out.extend_from_slice(b"mn\r\n");
-            let mut existing = 0;
-            let mut failed = false;
-            self.connection.exchange(&self.out, |reply| match reply {
-                Reply::Meta { code: ReturnCode::Ns, opaque: Some(i), .. } => {
-                    if let Some((start, count)) = sent.get(i as usize) {
-                        existing += 1;
-                        again.extend(*start..start + count);
-                    }
+            self.connection.begin(&mut self.out)?;
+            std::mem::swap(&mut made, &mut flying);
+        }
+    }
+
+    /// Reads the replies to the additions on their way.
+    fn settle_adds(&mut self, flying: &[Span], done: &mut Applied, again: &mut Vec<u32>) -> Result<()> {
+        let mut existing = 0;
+        let mut failed = false;
+        let before = again.len();
+        self.connection.complete(|reply| match reply {
+            Reply::Meta { code: ReturnCode::Ns, opaque: Some(i), .. } => {
+                if let Some((start, end)) = flying.get(i as usize) {
+                    existing += 1;
+                    again.extend(*start..*end);
                 }
-                // Some command failed, and the line does not say which: all of
-                // the batch are looked at one by one.
-                Reply::Meta { .. } | Reply::Failure(_) => failed = true,
-            })?;
-            if failed {
-                again.extend(sent.iter().flat_map(|(start, count)| *start..start + count));
-                again.sort_unstable();
-                again.dedup();
-            } else {
-                done.created += sent.len() as u64 - existing;
             }
+            // Some command failed, and the line does not say which: all of the
+            // batch are looked at one by one.
+            Reply::Meta { .. } | Reply::Failure(_) => failed = true,
+        })?;
+        if failed {
+            again.truncate(before);
+            again.extend(flying.iter().flat_map(|(start, end)| *start..*end));
+        } else {
+            done.created += flying.len() as u64 - existing;
         }
         Ok(())
     }
@@ -318,11 +324,15 @@ impl Server {
         let mut present: Vec<Option<(Vec<u8>, i64, u64)>> = vec![None; open.len()];
         self.out.clear();
         for (i, group) in open.iter().enumerate() {
-            encode(command(MetaOp::Get, group[0].key).flag("v").flag("c").flag("t").flag("q"), i, &mut self.out)?;
+            encode::command(
+                &mut self.out,
+                command(MetaOp::Get, group[0].key).flag("v").flag("c").flag("t").flag("q"),
+                i,
+            )?;
         }
         self.out.extend_from_slice(b"mn\r\n");
         let mut failed = None;
-        self.connection.exchange(&self.out, |reply| match reply {
+        self.connection.exchange(&mut self.out, |reply| match reply {
             Reply::Meta { opaque: Some(i), cas: Some(cas), ttl: Some(ttl), value: Some(value), .. } => {
                 if let Some(slot) = present.get_mut(i as usize) {
                     *slot = Some((value.to_vec(), ttl, cas));
@@ -344,7 +354,7 @@ impl Server {
                 Action::Nothing => {}
                 Action::Delete => {
                     let cas = there.as_ref().map_or(0, |t| t.2);
-                    encode(command(MetaOp::Delete, key).flag(format!("C{cas}")).flag("q"), i, &mut self.out)?;
+                    encode::command(&mut self.out, command(MetaOp::Delete, key).flag(format!("C{cas}")).flag("q"), i)?;
                     outcome[i] = Outcome::Deleted;
                 }
                 Action::Store { value, ttl, left_out } => {
@@ -356,7 +366,7 @@ impl Server {
                     if ttl != 0 {
                         store = store.flag(format!("T{ttl}"));
                     }
-                    encode(store, i, &mut self.out)?;
+                    encode::command(&mut self.out, store, i)?;
                     done.left_out += left_out as u64;
                     outcome[i] = if there.is_some() { Outcome::Merged } else { Outcome::Created };
                 }
@@ -365,7 +375,7 @@ impl Server {
         if !self.out.is_empty() {
             self.out.extend_from_slice(b"mn\r\n");
             let mut failed = None;
-            self.connection.exchange(&self.out, |reply| match reply {
+            self.connection.exchange(&mut self.out, |reply| match reply {
                 // EX: changed since it was read. NF: gone since. NS: there since.
                 Reply::Meta { opaque: Some(i), .. } => {
                     if let Some(o) = outcome.get_mut(i as usize) {
@@ -416,6 +426,20 @@ impl Server {
     }
 }
 
+/// First change, and the one behind the last, of a command.
+type Span = (u32, u32);
+
+/// The number of changes from `start` on that have its key and its direction: one
+/// event may list a value as several types.
+fn same_key(changes: &Changes, start: usize) -> usize {
+    let first = changes.get(start);
+    let same = |i: &usize| {
+        let change = changes.get(*i);
+        change.key == first.key && change.remove == first.remove
+    };
+    (start..changes.len()).take_while(same).count()
+}
+
 /// What became of one key in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
@@ -428,13 +452,6 @@ enum Outcome {
 
 fn command(op: MetaOp, key: &[u8]) -> MetaCommand {
     MetaCommand::new(op, key)
-}
-
-/// Appends a command that is known by its number. Keys and values are checked
-/// where they are made; the encoder checks the key once more.
-fn encode(command: MetaCommand, number: usize, out: &mut Vec<u8>) -> Result<()> {
-    let bug = |e: memcache::exp::Error| Error::new(Kind::Bug, format!("a key that cannot be sent: {e}"));
-    command.flag(format!("O{number}")).encode_into(out).map_err(bug)
 }
 
 fn text_stats(connection: &mut Connection, which: &str) -> Result<BTreeMap<String, String>> {
