@@ -1,10 +1,10 @@
 //! memcached in a thread of its own: while it takes one list of changes, the
 //! ledger is made ready for the next.
 
+use crate::cache::bulk::Applied;
 use crate::cache::changes::Changes;
 use crate::cache::fleet::Fleet;
 use crate::cache::merge::Expiry;
-use crate::cache::server::Applied;
 use crate::error::{Error, Kind, Result};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
