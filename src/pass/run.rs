@@ -316,7 +316,8 @@ impl Pass<'_> {
             let Some(header) = self.known.get(event) else { continue };
             if before.is_some() && before == after {
                 let timestamp = before.map_or(0, |e| e.timestamp);
-                writer.drop_records(*event, Header { timestamp, unpublished_since: 0, ..*header }, |_| true)?;
+                let header = Header { timestamp, delivered: index.now, unpublished_since: 0, ..*header };
+                writer.drop_records(*event, header, |_| true)?;
             }
         }
         Ok(())

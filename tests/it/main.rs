@@ -4,6 +4,8 @@
 //! file beside this one, named here.
 
 mod interrupt;
+mod recorded;
 mod sample_misp;
 mod support;
 mod verify;
+mod worlds;
