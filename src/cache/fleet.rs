@@ -4,11 +4,12 @@
 //! server where Dalli looks for it.
 
 use super::address::{Address, DEFAULT_PORT};
+use super::bulk::Applied;
 use super::changes::Changes;
 use super::key::Keys;
 use super::merge::Expiry;
 use super::ring::Ring;
-use super::server::{Applied, Server};
+use super::server::Server;
 use crate::config::{Distribution, Memcached};
 use crate::error::Result;
 use std::thread;

@@ -4,6 +4,7 @@
 //! - [`refill`]: servers that lost their data; [`writer`]: events into ledger and
 //!   memcached; [`survey`]: the ledger read once; [`run`]: all of it in order
 
+pub mod applier;
 pub mod diff;
 mod falco_files;
 pub mod guard;

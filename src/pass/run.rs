@@ -4,6 +4,7 @@
 //! they come; removals wait until the whole pass is known; `misp-networks`,
 //! `misp-last-load` and `misp-stats` are written last.
 
+use super::applier::Applier;
 use super::falco_files;
 use super::guard;
 use super::plan::{Plan, Rules, plan};
@@ -15,8 +16,8 @@ use super::tally::Tally;
 use super::terms::Terms;
 use super::window::{self, Choice, Window};
 use super::writer::Writer;
+use crate::cache::bulk::Applied;
 use crate::cache::fleet::Fleet;
-use crate::cache::server::Applied;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
@@ -32,6 +33,7 @@ use crate::state;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::thread;
 use std::time::Instant;
 
 /// What the command line adds to the configuration.
@@ -204,18 +206,23 @@ impl Pass<'_> {
             change.clear_removals()?;
             change.commit()?;
         }
-        let mut writer = Writer::new(ledger, fleet, &terms, &self.known);
-        self.expire(&mut writer, &terms, &plan, &mut tally)?;
-        self.fetch(&mut writer, index, &plan, progress, directory, &mut tally)?;
-        if let Err(refusal) = self.guard(held, leaving + writer.going()) {
-            writer.give_up_removals()?;
-            return Err(refusal);
-        }
-        writer.remove(&plan.gone, &mut tally)?;
-        let marks: Vec<(u64, Header)> = plan.marks.clone();
-        writer.mark(&marks)?;
-        let (changed, applied) = (writer.changed, writer.applied);
-        drop(writer);
+        let (changed, applied) = thread::scope(|scope| {
+            let applier = Applier::start(scope, fleet, index.now);
+            let mut writer = Writer::new(ledger, applier, &terms, &self.known);
+            self.expire(&mut writer, &terms, &plan, &mut tally)?;
+            if let Err(e) = self.fetch(&mut writer, index, &plan, progress, directory, &mut tally) {
+                // What came whole is kept; should that fail too, it is fetched again.
+                let _ = writer.flush();
+                return Err(e);
+            }
+            if let Err(refusal) = self.guard(held, leaving + writer.going()) {
+                writer.give_up_removals()?;
+                return Err(refusal);
+            }
+            writer.remove(&plan.gone, &mut tally)?;
+            writer.mark(&plan.marks)?;
+            Ok((writer.changed, writer.applied))
+        })?;
 
         progress.say("reading the ledger");
         let summary = self.summary(fleet, &terms, changed, report)?;

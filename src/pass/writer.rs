@@ -6,13 +6,12 @@
 //! event is marked: after a crash anywhere the next pass fetches it again and
 //! repeats every change, all of which may be repeated.
 
+use super::applier::Applier;
 use super::diff::{Cursor, Fate, Nothing, diff};
 use super::tally::Tally;
 use super::terms::{Terms, count};
+use crate::cache::bulk::Applied;
 use crate::cache::changes::Changes;
-use crate::cache::fleet::Fleet;
-use crate::cache::merge::Expiry;
-use crate::cache::server::Applied;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::header::Header;
 use crate::ledger::record::Record;
@@ -33,12 +32,14 @@ const REMOVED_AT_ONCE: usize = 1_000;
 /// Writes one pass.
 pub struct Writer<'a> {
     ledger: &'a Ledger,
-    fleet: &'a mut Fleet,
+    applier: Applier,
     terms: &'a Terms,
     /// The ledger's events before the pass.
     known: &'a BTreeMap<u64, Header>,
     /// Events whose changes are in memcached: marked so with the next commit.
     settled: Vec<(u64, Header)>,
+    /// Events of the list of changes that is under way.
+    under_way: Vec<(u64, Header)>,
     /// Events that have records to remove.
     removing: Vec<(u64, Header)>,
     /// Indicators that go from events that stay.
@@ -68,18 +69,14 @@ impl Cursor for EventRows<'_> {
 
 impl<'a> Writer<'a> {
     /// A writer for events of which the ledger knows `known`.
-    pub fn new(
-        ledger: &'a Ledger,
-        fleet: &'a mut Fleet,
-        terms: &'a Terms,
-        known: &'a BTreeMap<u64, Header>,
-    ) -> Writer<'a> {
+    pub fn new(ledger: &'a Ledger, applier: Applier, terms: &'a Terms, known: &'a BTreeMap<u64, Header>) -> Writer<'a> {
         Writer {
             ledger,
-            fleet,
+            applier,
             terms,
             known,
             settled: Vec::new(),
+            under_way: Vec::new(),
             removing: Vec::new(),
             going: 0,
             adds: Changes::default(),
@@ -133,11 +130,9 @@ impl<'a> Writer<'a> {
         if touched {
             change.commit()?;
         }
-        let refused = self.applied.refused;
         let adds = std::mem::take(&mut self.adds);
-        self.apply(&adds)?;
-        self.adds = adds;
-        self.adds.clear();
+        self.wait()?;
+        let refused = self.applied.refused;
         for (event, header) in replay {
             self.replay(event, &header)?;
         }
@@ -147,8 +142,23 @@ impl<'a> Writer<'a> {
             if has_removals {
                 self.removing.push((event, header));
             } else if all_stored {
-                self.settled.push((event, Header { dirty: false, ..header }));
+                self.under_way.push((event, Header { dirty: false, ..header }));
             }
+        }
+        self.applier.begin(adds)
+    }
+
+    /// Waits for the changes that are under way; their events are settled then.
+    fn wait(&mut self) -> Result<()> {
+        if let Some((memory, applied)) = self.applier.wait()? {
+            if self.adds.is_empty() {
+                self.adds = memory;
+            }
+            let events = std::mem::take(&mut self.under_way);
+            if applied.refused == 0 {
+                self.settled.extend(events);
+            }
+            self.applied += applied;
         }
         Ok(())
     }
@@ -231,9 +241,12 @@ impl<'a> Writer<'a> {
         Ok(any)
     }
 
-    fn apply(&mut self, changes: &Changes) -> Result<()> {
+    /// Has these changes applied before it returns; `changes` is empty afterwards.
+    fn apply(&mut self, changes: &mut Changes) -> Result<()> {
+        self.wait()?;
         if !changes.is_empty() {
-            self.applied += self.fleet.apply(changes, Expiry::Delivered, self.terms.now)?;
+            self.applier.begin(std::mem::take(changes))?;
+            self.wait()?;
         }
         Ok(())
     }
@@ -245,12 +258,11 @@ impl<'a> Writer<'a> {
         while let Some(record) = records.current()? {
             self.terms.add(&mut changes, event, record, header.delivered);
             if changes.bytes() > SLICE_BYTES {
-                self.apply(&changes)?;
-                changes.clear();
+                self.apply(&mut changes)?;
             }
             records.advance()?;
         }
-        self.apply(&changes)
+        self.apply(&mut changes)
     }
 
     /// Changes headers without touching records.
@@ -262,11 +274,12 @@ impl<'a> Writer<'a> {
         self.flush()
     }
 
-    /// Writes the marks of what is in memcached.
+    /// Waits until all changes are in memcached, and writes the marks that say so.
     ///
     /// # Errors
     /// [`Kind::CannotWrite`].
     pub fn flush(&mut self) -> Result<()> {
+        self.wait()?;
         if self.settled.is_empty() {
             return Ok(());
         }
@@ -307,6 +320,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// [`Kind::CannotWrite`].
     pub fn give_up_removals(&mut self) -> Result<()> {
+        self.wait()?;
         let kept =
             self.removing.drain(..).map(|(event, header)| (event, Header { timestamp: 0, dirty: false, ..header }));
         self.settled.extend(kept);
@@ -322,6 +336,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// [`Kind::CannotWrite`], [`Kind::Unavailable`].
     pub fn remove(&mut self, gone: &[u64], tally: &mut Tally) -> Result<()> {
+        self.wait()?;
         let mut changes = Changes::default();
         let removing = std::mem::take(&mut self.removing);
         self.going = 0;
@@ -330,8 +345,7 @@ impl<'a> Writer<'a> {
             for (event, _) in some {
                 self.take_away(self.ledger.removals(*event)?, *event, &mut changes, tally)?;
             }
-            self.apply(&changes)?;
-            changes.clear();
+            self.apply(&mut changes)?;
             let mut change = self.ledger.change()?;
             self.settle(&mut change)?;
             for (event, header) in some {
@@ -343,8 +357,7 @@ impl<'a> Writer<'a> {
             for event in some {
                 self.take_away(self.ledger.records(*event)?, *event, &mut changes, tally)?;
             }
-            self.apply(&changes)?;
-            changes.clear();
+            self.apply(&mut changes)?;
             let mut change = self.ledger.change()?;
             self.settle(&mut change)?;
             some.iter().try_for_each(|event| change.forget(*event))?;
@@ -365,7 +378,6 @@ impl<'a> Writer<'a> {
             tally.removed(record.namespace);
             if changes.bytes() > SLICE_BYTES {
                 self.apply(changes)?;
-                changes.clear();
             }
             records.advance()?;
         }
