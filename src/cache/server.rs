@@ -55,23 +55,37 @@ impl Server {
         text_stats(&mut self.connection, which)
     }
 
-    /// How many of our keys the server holds, by namespace: it lists them all
-    /// (`lru_crawler metadump hash`, some 700,000 keys a second).
+    /// How many of our keys the server holds, by namespace.
     ///
     /// # Errors
     /// [`Kind::Unavailable`].
     pub fn count_keys(&mut self, prefix: &str) -> Result<BTreeMap<String, u64>> {
         let mut counts: BTreeMap<Namespace, u64> = BTreeMap::new();
         let keys = Keys::new(prefix);
-        self.connection.lines(b"lru_crawler metadump hash\r\n", |line| {
-            // The key is percent-encoded; prefix and namespace, but for `/`, are not touched by that.
-            let key = line.strip_prefix(b"key=").and_then(|rest| rest.split(|b| *b == b' ').next());
-            let plain = key.map(|k| String::from_utf8_lossy(k).replace("%3A", ":").replace("%2F", "/"));
-            if let Some((namespace, _)) = plain.as_deref().and_then(|k| keys.parse(k.as_bytes())) {
+        self.list_keys(prefix, |key| {
+            if let Some((namespace, _)) = keys.parse(key) {
                 *counts.entry(namespace).or_default() += 1;
             }
         })?;
         Ok(counts.into_iter().map(|(namespace, n)| (namespace.name().to_owned(), n)).collect())
+    }
+
+    /// Hands each of our indicator keys that the server holds to `each`. It lists
+    /// all its keys for that (`lru_crawler metadump hash`, some 700,000 a second).
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub fn list_keys(&mut self, prefix: &str, mut each: impl FnMut(&[u8])) -> Result<()> {
+        let keys = Keys::new(prefix);
+        let mut key = Vec::new();
+        self.connection.lines(b"lru_crawler metadump hash\r\n", |line| {
+            let encoded = line.strip_prefix(b"key=").and_then(|rest| rest.split(|b| *b == b' ').next());
+            key.clear();
+            percent_decode(encoded.unwrap_or_default(), &mut key);
+            if keys.parse(&key).is_some() {
+                each(&key);
+            }
+        })
     }
 
     /// The values of some keys, in their order.
@@ -155,6 +169,25 @@ pub(super) fn command(op: MetaOp, key: &[u8]) -> MetaCommand {
     MetaCommand::new(op, key)
 }
 
+/// memcached writes every byte of a listed key that is no letter, digit or one of
+/// `-._~` as `%XX`.
+fn percent_decode(encoded: &[u8], out: &mut Vec<u8>) {
+    let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
+    let mut at = 0;
+    while let Some(byte) = encoded.get(at) {
+        match (byte, digit(encoded.get(at + 1)), digit(encoded.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            _ => {
+                out.push(*byte);
+                at += 1;
+            }
+        }
+    }
+}
+
 fn text_stats(connection: &mut Connection, which: &str) -> Result<BTreeMap<String, String>> {
     let command = if which.is_empty() { "stats\r\n".to_owned() } else { format!("stats {which}\r\n") };
     let mut stats = BTreeMap::new();
@@ -166,4 +199,24 @@ fn text_stats(connection: &mut Connection, which: &str) -> Result<BTreeMap<Strin
         }
     })?;
     Ok(stats)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listed_keys() {
+        for (encoded, plain) in [
+            (&b"misp-ip%3A1.2.3.4"[..], &b"misp-ip:1.2.3.4"[..]),
+            (b"misp-sha512%2F256%3Aab", b"misp-sha512/256:ab"),
+            (b"misp-filename%3Aa%20%C3%A9%00", b"misp-filename:a \xc3\xa9\0"),
+            (b"100%", b"100%"),
+            (b"%zz%4", b"%zz%4"),
+        ] {
+            let mut out = Vec::new();
+            percent_decode(encoded, &mut out);
+            assert_eq!(out, plain);
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::stream::{self, ATTRIBUTES, Broken, RowType};
 use crate::error::{Error, Kind, Result};
 use crate::indicator::{MispType, Namespace, Skip, split};
 use crate::ledger::record::{MAX_VALUE, Record};
-use crate::ledger::sort::{RUN_BYTES, Sorted, Sorter};
+use crate::ledger::sort::{Order, RUN_BYTES, Sorted, Sorter};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::Path;
@@ -178,7 +178,7 @@ impl Work<'_> {
         let mut taker = Taker {
             events,
             query: self.query,
-            sorter: Sorter::new(self.directory, RUN_BYTES),
+            sorter: Sorter::new(self.directory, RUN_BYTES, Order::ByEvent),
             attributes: 0,
             skipped: Vec::new(),
             published_at: HashMap::new(),

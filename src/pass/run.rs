@@ -11,9 +11,11 @@ use super::plan::{Plan, Rules, plan};
 use super::preview;
 use super::progress::Progress;
 use super::refill::{refill, withdraw};
+use super::servers::Memory;
 use super::survey::{Summary, survey};
 use super::tally::Tally;
 use super::terms::Terms;
+use super::verify::verify;
 use super::window::{self, Choice, Window};
 use super::writer::Writer;
 use crate::cache::bulk::Applied;
@@ -85,7 +87,7 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let client = Client::new(&config.misp)?;
     falco_files::probe(config)?;
 
-    let evictions = evictions(&mut fleet)?;
+    let memory = Memory::read(&mut fleet)?;
     let choice = choose(&mut fleet)?;
     let known: BTreeMap<u64, Header> = ledger.headers()?.into_iter().collect();
     let known = leave_old_prefix(config, &ledger, &mut fleet, known)?;
@@ -99,8 +101,9 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let mut pass = Pass { config, options, ledger: &ledger, known, client };
     progress.say("asking MISP for its events");
     let index = index::fetch(&pass.client)?;
-    pass.run(&mut fleet, &index, choice.window, progress, directory, &mut report)?;
-    report.memcached = servers(&mut fleet, &evictions, report.keys, &ledger)?;
+    let lost = memory.lost_keys(&ledger)?;
+    pass.run(&mut fleet, &index, choice.window, lost, progress, directory, &mut report)?;
+    report.memcached = memory.report(&mut fleet, report.keys, &ledger)?;
     Ok(report)
 }
 
@@ -172,6 +175,7 @@ impl Pass<'_> {
         fleet: &mut Fleet,
         index: &Index,
         window: Window,
+        lost: bool,
         progress: &Progress,
         directory: &Path,
         report: &mut Report,
@@ -224,6 +228,11 @@ impl Pass<'_> {
             Ok((writer.changed, writer.applied))
         })?;
 
+        if full || lost {
+            progress.say("verifying every key");
+            let known = ledger.headers()?.into_iter().collect();
+            report.mended = verify(ledger, &known, fleet, &terms, directory)?.into();
+        }
         progress.say("reading the ledger");
         let summary = self.summary(fleet, &terms, changed, report)?;
         self.finish(fleet, &summary, index.now)?;
@@ -371,38 +380,4 @@ fn fill(report: &mut Report, summary: &Summary, tally: &Tally, applied: Applied)
             report.namespaces.insert(namespace.name().to_owned(), row);
         }
     }
-}
-
-fn evictions(fleet: &mut Fleet) -> Result<Vec<u64>> {
-    fleet.servers().iter_mut().map(|s| Ok(number(&s.stats("")?, "evictions"))).collect()
-}
-
-fn number(stats: &BTreeMap<String, String>, name: &str) -> u64 {
-    stats.get(name).and_then(|v| v.parse().ok()).unwrap_or(0)
-}
-
-/// The servers after the pass, and whether our keys fit.
-fn servers(fleet: &mut Fleet, evictions: &[u64], keys: u64, ledger: &Ledger) -> Result<Vec<report::Server>> {
-    let stored = ledger.meta("summary")?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
-    let needed = stored.map_or(keys * 113, |s| s.memory);
-    let share = if fleet.is_ring() { fleet.servers().len() as u64 } else { 1 };
-    let mut servers = Vec::new();
-    for (server, before) in fleet.servers().iter_mut().zip(evictions) {
-        let stats = server.stats("")?;
-        let now = number(&stats, "evictions");
-        let limit = number(&stats, "limit_maxbytes");
-        let evicted_now = now.saturating_sub(*before);
-        let needed_bytes = needed / share;
-        servers.push(report::Server {
-            address: server.address().to_string(),
-            items: number(&stats, "curr_items"),
-            bytes: number(&stats, "bytes"),
-            limit_bytes: limit,
-            evictions: now,
-            evicted_now,
-            needed_bytes,
-            fits: evicted_now == 0 && needed_bytes <= limit,
-        });
-    }
-    Ok(servers)
 }

@@ -5,3 +5,4 @@
 
 mod sample_misp;
 mod support;
+mod verify;
