@@ -23,8 +23,8 @@ use crate::cache::fleet::Fleet;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
-use crate::ledger::Ledger;
 use crate::ledger::header::Header;
+use crate::ledger::{Ledger, SUMMARY};
 use crate::lock::Lock;
 use crate::misp::client::{Client, local_now};
 use crate::misp::fetch::fetch;
@@ -210,7 +210,7 @@ impl Pass<'_> {
             change.clear_removals()?;
             change.commit()?;
         }
-        let (changed, applied) = thread::scope(|scope| {
+        let applied = thread::scope(|scope| {
             let applier = Applier::start(scope, fleet, index.now);
             let mut writer = Writer::new(ledger, applier, &terms, &self.known);
             self.expire(&mut writer, &terms, &plan, &mut tally)?;
@@ -225,7 +225,7 @@ impl Pass<'_> {
             }
             writer.remove(&plan.gone, &mut tally)?;
             writer.mark(&plan.marks)?;
-            Ok((writer.changed, writer.applied))
+            Ok(writer.applied)
         })?;
 
         if full || lost {
@@ -234,7 +234,7 @@ impl Pass<'_> {
             report.mended = verify(ledger, &known, fleet, &terms, directory)?.into();
         }
         progress.say("reading the ledger");
-        let summary = self.summary(fleet, &terms, changed, report)?;
+        let summary = self.summary(fleet, &terms, report)?;
         self.finish(fleet, &summary, index.now)?;
         fill(report, &summary, &tally, applied);
         Ok(())
@@ -322,30 +322,31 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// What the ledger holds: read anew where it changed, else as it was stored.
-    fn summary(&self, fleet: &Fleet, terms: &Terms, changed: bool, report: &mut Report) -> Result<Summary> {
+    /// What the ledger holds: read anew where it changed since it was last read to
+    /// the end, else as it was stored.
+    fn summary(&self, fleet: &Fleet, terms: &Terms, report: &mut Report) -> Result<Summary> {
         let ledger = self.ledger;
-        let stored = ledger.meta("summary")?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
+        let stored = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
         let mut files = falco_files::Files::new(self.config, terms.now, ledger)?;
-        let read = changed || stored.is_none() || files.wants_records();
-        let summary = match stored {
-            Some(summary) if !read => summary,
-            stored => {
+        let read = stored.is_none() || files.wants_records();
+        let summary = match &stored {
+            Some(summary) if !read => summary.clone(),
+            _ => {
                 let records = ledger.headers()?.iter().map(|(_, h)| u64::from(h.records)).sum();
-                let summary = survey(ledger, records, fleet.keys(), |_, record| {
+                survey(ledger, records, fleet.keys(), |_, record| {
                     files.take(&record);
                     Ok(())
-                })?;
-                if stored.as_ref() != Some(&summary) {
-                    let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("a summary cannot be written: {e}"));
-                    let mut change = ledger.change()?;
-                    change.set_meta("summary", &serde_json::to_vec(&summary).map_err(bug)?)?;
-                    change.commit()?;
-                }
-                summary
+                })?
             }
         };
         report.falco = files.finish(self.config, ledger, read)?;
+        // Last: a pass that fails before leaves all of it to the next one.
+        if stored.as_ref() != Some(&summary) {
+            let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("a summary cannot be written: {e}"));
+            let mut change = ledger.change()?;
+            change.set_meta(SUMMARY, &serde_json::to_vec(&summary).map_err(bug)?)?;
+            change.commit()?;
+        }
         Ok(summary)
     }
 

@@ -47,8 +47,6 @@ pub struct Writer<'a> {
     adds: Changes,
     /// What memcached did.
     pub applied: Applied,
-    /// Whether anything of the ledger's records changed.
-    pub changed: bool,
 }
 
 /// The rows of one event, out of those of a batch.
@@ -81,7 +79,6 @@ impl<'a> Writer<'a> {
             going: 0,
             adds: Changes::default(),
             applied: Applied::default(),
-            changed: false,
         }
     }
 
@@ -212,7 +209,6 @@ impl<'a> Writer<'a> {
         let rewritten = added || gone > 0 || moved || chunks.is_written();
         if rewritten {
             change.finish(event, chunks)?;
-            self.changed = true;
         }
         if gone > 0 {
             change.finish_removals(event, removals)?;
@@ -340,7 +336,6 @@ impl<'a> Writer<'a> {
         let mut changes = Changes::default();
         let removing = std::mem::take(&mut self.removing);
         self.going = 0;
-        self.changed |= !removing.is_empty() || !gone.is_empty();
         for some in removing.chunks(REMOVED_AT_ONCE) {
             for (event, _) in some {
                 self.take_away(self.ledger.removals(*event)?, *event, &mut changes, tally)?;
