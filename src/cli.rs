@@ -14,7 +14,7 @@ const EXIT_CODES: &str = "Exit codes:
   69  MISP or memcached cannot be reached
   70  a bug in this program
   73  an output cannot be written
-  75  another run holds the lock
+  75  another run holds the lock, or a signal ended this one
   77  MISP refuses the key
   78  the configuration is wrong";
 

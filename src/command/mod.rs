@@ -10,6 +10,7 @@ mod status;
 use crate::cli::{Cli, Command, Load};
 use crate::config::{self, Config, Loaded, Sources};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 use clap::{CommandFactory, Parser};
 use log::LevelFilter;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -21,6 +22,9 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(&cli);
+    if let Err(e) = interrupt::listen() {
+        log::warn!("signals end the run at once: {e}");
+    }
     let result = panic::catch_unwind(|| run(&cli)).unwrap_or_else(|_| {
         Err(Error::new(Kind::Bug, "a bug in this program stopped the run (see above); please report it"))
     });

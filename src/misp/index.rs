@@ -5,6 +5,7 @@ use super::client::{self, Client, Failure};
 use super::fetch::{Retry, broken};
 use super::stream::{self, BARE, RowType};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 
 /// The list and the moment it was made.
 #[derive(Debug, Clone)]
@@ -27,9 +28,10 @@ impl RowType for Events {
 pub fn fetch(client: &Client) -> Result<Index> {
     let mut retry = Retry::default();
     loop {
+        interrupt::check()?;
         match once(client) {
             Ok(index) => return Ok(index),
-            Err(failure) => retry.wait(failure, &|| false)?,
+            Err(failure) => retry.wait(failure, &interrupt::requested)?,
         }
     }
 }

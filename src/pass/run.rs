@@ -77,6 +77,8 @@ struct Pass<'a> {
     ledger: &'a Ledger,
     known: BTreeMap<u64, Header>,
     client: Client,
+    /// A server threw keys out since the last pass.
+    lost: bool,
 }
 
 fn load(config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
@@ -98,11 +100,11 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
         report.refilled = refill(&ledger, &known, &mut fleet, &choice.fill, &terms)?;
     }
 
-    let mut pass = Pass { config, options, ledger: &ledger, known, client };
+    let lost = memory.lost_keys(&ledger)?;
+    let mut pass = Pass { config, options, ledger: &ledger, known, client, lost };
     progress.say("asking MISP for its events");
     let index = index::fetch(&pass.client)?;
-    let lost = memory.lost_keys(&ledger)?;
-    pass.run(&mut fleet, &index, choice.window, lost, progress, directory, &mut report)?;
+    pass.run(&mut fleet, &index, choice.window, progress, directory, &mut report)?;
     report.memcached = memory.report(&mut fleet, report.keys, &ledger)?;
     Ok(report)
 }
@@ -175,7 +177,6 @@ impl Pass<'_> {
         fleet: &mut Fleet,
         index: &Index,
         window: Window,
-        lost: bool,
         progress: &Progress,
         directory: &Path,
         report: &mut Report,
@@ -228,7 +229,7 @@ impl Pass<'_> {
             Ok(writer.applied)
         })?;
 
-        if full || lost {
+        if full || self.lost {
             progress.say("verifying every key");
             let known = ledger.headers()?.into_iter().collect();
             report.mended = verify(ledger, &known, fleet, &terms, directory)?.into();

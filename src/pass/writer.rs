@@ -13,6 +13,7 @@ use super::terms::{Terms, count};
 use crate::cache::bulk::Applied;
 use crate::cache::changes::Changes;
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 use crate::ledger::header::Header;
 use crate::ledger::record::Record;
 use crate::ledger::sort::Sorted;
@@ -337,6 +338,7 @@ impl<'a> Writer<'a> {
         let removing = std::mem::take(&mut self.removing);
         self.going = 0;
         for some in removing.chunks(REMOVED_AT_ONCE) {
+            interrupt::check()?;
             for (event, _) in some {
                 self.take_away(self.ledger.removals(*event)?, *event, &mut changes, tally)?;
             }
@@ -349,6 +351,7 @@ impl<'a> Writer<'a> {
             change.commit()?;
         }
         for some in gone.chunks(REMOVED_AT_ONCE) {
+            interrupt::check()?;
             for event in some {
                 self.take_away(self.ledger.records(*event)?, *event, &mut changes, tally)?;
             }
