@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod load;
 mod lookup;
+mod man;
 mod status;
 
 use crate::cli::{Cli, Command, Load};
@@ -54,10 +55,8 @@ fn run(cli: &Cli) -> Result<u8> {
             print(&script)
         }
         Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map_err(|e| Error::new(Kind::Bug, format!("the manual page cannot be made: {e}")))?;
+            let page =
+                man::page().map_err(|e| Error::new(Kind::Bug, format!("the manual page cannot be made: {e}")))?;
             print(&page)
         }
     }

@@ -2,7 +2,7 @@
 
 use super::header::Header;
 use super::record::Record;
-use super::{EVENTS, Ledger, META, RECORDS, REMOVALS};
+use super::{EVENTS, Ledger, META, RECORDS, REMOVALS, SUMMARY};
 use crate::error::Result;
 use redb::{TableDefinition, WriteTransaction};
 
@@ -13,6 +13,8 @@ const CHUNK_BYTES: usize = 15 * 1024;
 pub struct Change<'a> {
     transaction: WriteTransaction,
     ledger: &'a Ledger,
+    /// Records were changed, so what was reckoned from them is no longer true.
+    records_changed: bool,
 }
 
 /// Chunks of an event that are held before they are written: an event whose
@@ -36,7 +38,7 @@ impl Chunks {
 
 impl<'a> Change<'a> {
     pub(super) fn new(transaction: WriteTransaction, ledger: &'a Ledger) -> Change<'a> {
-        Change { transaction, ledger }
+        Change { transaction, ledger, records_changed: false }
     }
 
     pub(super) fn create_tables(&self) -> Result<()> {
@@ -80,6 +82,7 @@ impl<'a> Change<'a> {
     /// # Errors
     /// [`Kind::CannotWrite`].
     pub fn finish(&mut self, event: u64, chunks: Chunks) -> Result<()> {
+        self.records_changed = true;
         self.end(RECORDS, event, chunks)
     }
 
@@ -114,6 +117,7 @@ impl<'a> Change<'a> {
     /// # Errors
     /// [`Kind::CannotWrite`].
     pub fn forget(&mut self, event: u64) -> Result<()> {
+        self.records_changed = true;
         self.end(RECORDS, event, Chunks::default())?;
         self.end(REMOVALS, event, Chunks::default())?;
         let mut table = self.transaction.open_table(EVENTS).map_err(|e| self.ledger.broken(e))?;
@@ -127,6 +131,10 @@ impl<'a> Change<'a> {
     /// [`Kind::CannotWrite`]: nothing of it is true.
     pub fn commit(self) -> Result<()> {
         let ledger = self.ledger;
+        if self.records_changed {
+            let mut table = self.transaction.open_table(META).map_err(|e| ledger.broken(e))?;
+            table.remove(SUMMARY).map_err(|e| ledger.broken(e))?;
+        }
         self.transaction.commit().map_err(|e| ledger.broken(e))
     }
 

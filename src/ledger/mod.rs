@@ -36,6 +36,10 @@ const FORMAT: &[u8] = b"1";
 /// Memory for the store's pages (its own default is 1 GiB).
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
+/// The meta value that is reckoned from all records. A change of records takes it
+/// away, so it is there only if it is true and all that follows from it was done.
+pub const SUMMARY: &str = "summary";
+
 /// Name of the file in the state directory.
 pub const FILE_NAME: &str = "ledger.redb";
 

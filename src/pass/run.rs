@@ -23,8 +23,8 @@ use crate::cache::fleet::Fleet;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
-use crate::ledger::Ledger;
 use crate::ledger::header::Header;
+use crate::ledger::{Ledger, SUMMARY};
 use crate::lock::Lock;
 use crate::misp::client::{Client, local_now};
 use crate::misp::fetch::fetch;
@@ -77,6 +77,8 @@ struct Pass<'a> {
     ledger: &'a Ledger,
     known: BTreeMap<u64, Header>,
     client: Client,
+    /// A server threw keys out since the last pass.
+    lost: bool,
 }
 
 fn load(config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
@@ -98,11 +100,11 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
         report.refilled = refill(&ledger, &known, &mut fleet, &choice.fill, &terms)?;
     }
 
-    let mut pass = Pass { config, options, ledger: &ledger, known, client };
+    let lost = memory.lost_keys(&ledger)?;
+    let mut pass = Pass { config, options, ledger: &ledger, known, client, lost };
     progress.say("asking MISP for its events");
     let index = index::fetch(&pass.client)?;
-    let lost = memory.lost_keys(&ledger)?;
-    pass.run(&mut fleet, &index, choice.window, lost, progress, directory, &mut report)?;
+    pass.run(&mut fleet, &index, choice.window, progress, directory, &mut report)?;
     report.memcached = memory.report(&mut fleet, report.keys, &ledger)?;
     Ok(report)
 }
@@ -175,7 +177,6 @@ impl Pass<'_> {
         fleet: &mut Fleet,
         index: &Index,
         window: Window,
-        lost: bool,
         progress: &Progress,
         directory: &Path,
         report: &mut Report,
@@ -210,7 +211,7 @@ impl Pass<'_> {
             change.clear_removals()?;
             change.commit()?;
         }
-        let (changed, applied) = thread::scope(|scope| {
+        let applied = thread::scope(|scope| {
             let applier = Applier::start(scope, fleet, index.now);
             let mut writer = Writer::new(ledger, applier, &terms, &self.known);
             self.expire(&mut writer, &terms, &plan, &mut tally)?;
@@ -225,16 +226,16 @@ impl Pass<'_> {
             }
             writer.remove(&plan.gone, &mut tally)?;
             writer.mark(&plan.marks)?;
-            Ok((writer.changed, writer.applied))
+            Ok(writer.applied)
         })?;
 
-        if full || lost {
+        if full || self.lost {
             progress.say("verifying every key");
             let known = ledger.headers()?.into_iter().collect();
             report.mended = verify(ledger, &known, fleet, &terms, directory)?.into();
         }
         progress.say("reading the ledger");
-        let summary = self.summary(fleet, &terms, changed, report)?;
+        let summary = self.summary(fleet, &terms, report)?;
         self.finish(fleet, &summary, index.now)?;
         fill(report, &summary, &tally, applied);
         Ok(())
@@ -323,30 +324,31 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// What the ledger holds: read anew where it changed, else as it was stored.
-    fn summary(&self, fleet: &Fleet, terms: &Terms, changed: bool, report: &mut Report) -> Result<Summary> {
+    /// What the ledger holds: read anew where it changed since it was last read to
+    /// the end, else as it was stored.
+    fn summary(&self, fleet: &Fleet, terms: &Terms, report: &mut Report) -> Result<Summary> {
         let ledger = self.ledger;
-        let stored = ledger.meta("summary")?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
+        let stored = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
         let mut files = falco_files::Files::new(self.config, terms.now, ledger)?;
-        let read = changed || stored.is_none() || files.wants_records();
-        let summary = match stored {
-            Some(summary) if !read => summary,
-            stored => {
+        let read = stored.is_none() || files.wants_records();
+        let summary = match &stored {
+            Some(summary) if !read => summary.clone(),
+            _ => {
                 let records = ledger.headers()?.iter().map(|(_, h)| u64::from(h.records)).sum();
-                let summary = survey(ledger, records, fleet.keys(), |_, record| {
+                survey(ledger, records, fleet.keys(), |_, record| {
                     files.take(&record);
                     Ok(())
-                })?;
-                if stored.as_ref() != Some(&summary) {
-                    let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("a summary cannot be written: {e}"));
-                    let mut change = ledger.change()?;
-                    change.set_meta("summary", &serde_json::to_vec(&summary).map_err(bug)?)?;
-                    change.commit()?;
-                }
-                summary
+                })?
             }
         };
         report.falco = files.finish(self.config, ledger, read)?;
+        // Last: a pass that fails before leaves all of it to the next one.
+        if stored.as_ref() != Some(&summary) {
+            let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("a summary cannot be written: {e}"));
+            let mut change = ledger.change()?;
+            change.set_meta(SUMMARY, &serde_json::to_vec(&summary).map_err(bug)?)?;
+            change.commit()?;
+        }
         Ok(summary)
     }
 

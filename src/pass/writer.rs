@@ -48,8 +48,6 @@ pub struct Writer<'a> {
     adds: Changes,
     /// What memcached did.
     pub applied: Applied,
-    /// Whether anything of the ledger's records changed.
-    pub changed: bool,
 }
 
 /// The rows of one event, out of those of a batch.
@@ -82,7 +80,6 @@ impl<'a> Writer<'a> {
             going: 0,
             adds: Changes::default(),
             applied: Applied::default(),
-            changed: false,
         }
     }
 
@@ -213,7 +210,6 @@ impl<'a> Writer<'a> {
         let rewritten = added || gone > 0 || moved || chunks.is_written();
         if rewritten {
             change.finish(event, chunks)?;
-            self.changed = true;
         }
         if gone > 0 {
             change.finish_removals(event, removals)?;
@@ -344,7 +340,6 @@ impl<'a> Writer<'a> {
         let mut changes = Changes::default();
         let removing = std::mem::take(&mut self.removing);
         self.going = 0;
-        self.changed |= !removing.is_empty() || !gone.is_empty();
         for some in removing.chunks(REMOVED_AT_ONCE) {
             interrupt::check()?;
             for (event, _) in some {
