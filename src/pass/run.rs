@@ -84,7 +84,7 @@ struct Pass<'a> {
 fn load(config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
     state::make(directory)?;
     let _lock = Lock::take(directory)?;
-    let ledger = Ledger::open(directory)?;
+    let ledger = if options.full { Ledger::open_or_rebuild(directory)? } else { Ledger::open(directory)? };
     let mut fleet = Fleet::open(&config.memcached)?;
     let client = Client::new(&config.misp)?;
     falco_files::probe(config)?;
