@@ -25,7 +25,8 @@ fn manuals() -> Vec<(PathBuf, String)> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
-                if !name.starts_with('.') && !(directory == root() && NOT_OURS.contains(&name.as_str())) {
+                let ours = directory != root() || !NOT_OURS.contains(&name.as_str());
+                if ours && !name.starts_with('.') {
                     directories.push(path);
                 }
             } else if name.ends_with(".md") {
