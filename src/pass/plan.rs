@@ -65,7 +65,7 @@ pub fn plan(index: &[IndexEvent], ledger: &BTreeMap<u64, Header>, rules: Rules) 
             Some(_) if !inside && rules.full => plan.gone.push(event.id),
             Some(header) => {
                 plan.wanted += 1;
-                let changed = header.dirty || header.timestamp != event.timestamp;
+                let changed = header.dirty || header.timestamp != event.timestamp || header.may_lag();
                 if rules.full || changed || event.timestamp >= rules.refresh_since {
                     plan.fetch.push((event.id, event.timestamp));
                 } else if header.unpublished_since != 0 {
@@ -119,7 +119,9 @@ mod tests {
     fn known(entries: &[(u64, u64)]) -> BTreeMap<u64, Header> {
         entries
             .iter()
-            .map(|(id, timestamp)| (*id, Header { timestamp: *timestamp, records: 1, ..Header::default() }))
+            .map(|(id, timestamp)| {
+                (*id, Header { timestamp: *timestamp, delivered: NOW, records: 1, ..Header::default() })
+            })
             .collect()
     }
 
@@ -154,8 +156,21 @@ mod tests {
     #[test]
     fn a_cut_off_event_is_fetched_again() {
         let old = NOW - 2 * DAY;
-        let ledger = BTreeMap::from([(1, Header { timestamp: old, dirty: true, ..Header::default() })]);
-        assert_eq!(plan(&[event(1, old)], &ledger, rules()).fetch, [(1, old)]);
+        let header = Header { timestamp: old, delivered: NOW, dirty: true, ..Header::default() };
+        assert_eq!(plan(&[event(1, old)], &BTreeMap::from([(1, header)]), rules()).fetch, [(1, old)]);
+    }
+
+    /// Two edits in one second, the pass between them, and the next pass only when
+    /// the refresh window is over.
+    #[test]
+    fn a_change_in_the_second_of_the_fetch_is_seen() {
+        let old = NOW - 2 * DAY;
+        let fetched = |delivered| {
+            let header = Header { timestamp: old, delivered, records: 1, ..Header::default() };
+            plan(&[event(1, old)], &BTreeMap::from([(1, header)]), rules()).fetch
+        };
+        assert_eq!(fetched(old), [(1, old)]);
+        assert_eq!(fetched(old + 60), []);
     }
 
     #[test]

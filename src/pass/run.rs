@@ -84,7 +84,7 @@ struct Pass<'a> {
 fn load(config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
     state::make(directory)?;
     let _lock = Lock::take(directory)?;
-    let ledger = Ledger::open(directory)?;
+    let ledger = if options.full { Ledger::open_or_rebuild(directory)? } else { Ledger::open(directory)? };
     let mut fleet = Fleet::open(&config.memcached)?;
     let client = Client::new(&config.misp)?;
     falco_files::probe(config)?;
@@ -317,7 +317,8 @@ impl Pass<'_> {
             let Some(header) = self.known.get(event) else { continue };
             if before.is_some() && before == after {
                 let timestamp = before.map_or(0, |e| e.timestamp);
-                writer.drop_records(*event, Header { timestamp, unpublished_since: 0, ..*header }, |_| true)?;
+                let header = Header { timestamp, delivered: index.now, unpublished_since: 0, ..*header };
+                writer.drop_records(*event, header, |_| true)?;
             }
         }
         Ok(())

@@ -216,9 +216,12 @@ impl<'a> Writer<'a> {
             self.going += gone;
         }
         let begun = replay || self.adds.len() > start || gone > 0;
-        if !terms.any_expires() {
-            // The moment of delivery matters to expiries only.
-            header.delivered = known.map_or(header.delivered, |h| h.delivered);
+        if !terms.any_expires()
+            && let Some(before) = known
+            && !(Header { timestamp: header.timestamp, ..before }).may_lag()
+        {
+            // A later moment would say no more, and the header would have to be written.
+            header.delivered = before.delivered;
         }
         header.dirty = begun;
         let written = rewritten || known != Some(header);

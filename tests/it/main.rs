@@ -6,6 +6,8 @@
 mod cut_off_end;
 mod docs;
 mod interrupt;
+mod recorded;
 mod sample_misp;
 mod support;
 mod verify;
+mod worlds;
