@@ -4,6 +4,7 @@
 //! file beside this one, named here.
 
 mod cut_off_end;
+mod docs;
 mod interrupt;
 mod recorded;
 mod sample_misp;
