@@ -211,9 +211,12 @@ impl Pass<'_> {
             change.clear_removals()?;
             change.commit()?;
         }
+        // Before anything else rewrites these headers.
+        self.known.extend(plan.marks.iter().copied());
         let applied = thread::scope(|scope| {
             let applier = Applier::start(scope, fleet, index.now);
             let mut writer = Writer::new(ledger, applier, &terms, &self.known);
+            writer.mark(&plan.marks)?;
             self.expire(&mut writer, &terms, &plan, &mut tally)?;
             if let Err(e) = self.fetch(&mut writer, index, &plan, progress, directory, &mut tally) {
                 // What came whole is kept; should that fail too, it is fetched again.
@@ -225,7 +228,6 @@ impl Pass<'_> {
                 return Err(refusal);
             }
             writer.remove(&plan.gone, &mut tally)?;
-            writer.mark(&plan.marks)?;
             Ok(writer.applied)
         })?;
 
