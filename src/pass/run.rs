@@ -139,6 +139,12 @@ pub(super) fn asks_otherwise(config: &Config, ledger: &Ledger) -> Result<bool> {
     Ok(ledger.meta("question")?.is_some_and(|q| q != query::fingerprint(config).as_bytes()))
 }
 
+/// The prefix that the ledger's keys have, where the configuration has another one.
+pub(super) fn old_prefix(config: &Config, ledger: &Ledger) -> Result<Option<String>> {
+    let old = ledger.meta("prefix")?.and_then(|p| String::from_utf8(p).ok());
+    Ok(old.filter(|old| *old != config.memcached.prefix))
+}
+
 /// Under another prefix the keys are others: those of the old one are taken out.
 fn leave_old_prefix(
     config: &Config,
@@ -147,8 +153,7 @@ fn leave_old_prefix(
     known: BTreeMap<u64, Header>,
 ) -> Result<BTreeMap<u64, Header>> {
     let prefix = &config.memcached.prefix;
-    let old = ledger.meta("prefix")?.and_then(|p| String::from_utf8(p).ok());
-    let Some(old) = old.filter(|old| old != prefix) else {
+    let Some(old) = old_prefix(config, ledger)? else {
         if ledger.meta("prefix")?.is_none() {
             let mut change = ledger.change()?;
             change.set_meta("prefix", prefix.as_bytes())?;
@@ -183,7 +188,8 @@ impl Pass<'_> {
     ) -> Result<()> {
         let (config, ledger) = (self.config, self.ledger);
         let terms = Terms::new(config, index.now);
-        let full = self.options.full || asks_otherwise(config, ledger)?;
+        let otherwise = asks_otherwise(config, ledger)?;
+        let full = self.options.full || otherwise;
         let plan = plan(&index.events, &self.known, rules(config, index.now, full));
         report.window_seconds = match window {
             Window::Initial => config.misp.initial_event_timestamp.as_secs(),
@@ -216,6 +222,8 @@ impl Pass<'_> {
         let applied = thread::scope(|scope| {
             let applier = Applier::start(scope, fleet, index.now);
             let mut writer = Writer::new(ledger, applier, &terms, &self.known);
+            // An expiry that was switched off is still running in memcached.
+            writer.tell_all = otherwise;
             writer.mark(&plan.marks)?;
             self.expire(&mut writer, &terms, &plan, &mut tally)?;
             if let Err(e) = self.fetch(&mut writer, index, &plan, progress, directory, &mut tally) {
@@ -282,8 +290,13 @@ impl Pass<'_> {
         let misp = &self.config.misp;
         let query = Query::new(self.config, index.now);
         let events: Vec<u64> = plan.fetch.iter().map(|(event, _)| *event).collect();
-        let timestamp =
-            |event: u64| plan.fetch.binary_search_by_key(&event, |(id, _)| *id).map_or(0, |at| plan.fetch[at].1);
+        let rules = rules(self.config, index.now, false);
+        let listed = |event: u64| {
+            let Ok(at) = index.events.binary_search_by_key(&event, |e| e.id) else { return Header::default() };
+            let (event, before) = (&index.events[at], self.known.get(&event));
+            let unpublished_since = rules.draft_since(event, before.map_or(0, |h| h.unpublished_since));
+            Header { timestamp: event.timestamp, unpublished_since, ..Header::default() }
+        };
         // With `published` an event that somebody edits at this moment comes
         // without a row, as if all its attributes were gone.
         let mut vanished = Vec::new();
@@ -292,7 +305,7 @@ impl Pass<'_> {
             progress.advance(batch.events.len() as u64, batch.attributes);
             tally.attributes += batch.attributes;
             batch.skipped.drain(..).for_each(|s| tally.skip(s));
-            writer.absorb(batch, timestamp, tally, |event| {
+            writer.absorb(batch, listed, tally, |event| {
                 let hold = misp.published && self.known.get(&event).is_some_and(|h| h.records > 0);
                 if hold {
                     vanished.push(event);
