@@ -5,6 +5,7 @@ pub mod config;
 pub mod memcached;
 pub mod model;
 pub mod program;
+pub mod scene;
 
 use misp2memcached::demo::{SampleMisp, World};
 use std::net::TcpListener;
