@@ -53,7 +53,8 @@ pub(super) fn run(
     let index = index::fetch(&client)?;
     let known: BTreeMap<u64, Header> = ledger.headers()?.into_iter().collect();
     let full = options.full || asks_otherwise(config, &ledger)?;
-    let plan = plan(&index.events, &known, rules(config, index.now, full));
+    let held = known.values().map(|h| u64::from(h.records)).sum();
+    let plan = plan(&index.events, &known, rules(config, index.now, full, held));
     let terms = Terms::new(config, index.now);
     let mut tally = Tally::default();
     let print = |out: &mut dyn Write, sign: char, event: u64, record: &Record| {

@@ -113,13 +113,17 @@ pub(super) fn choose(fleet: &mut Fleet) -> Result<Choice> {
     Ok(window::choose(&stats))
 }
 
-/// The rules of a plan by configuration and MISP's clock.
-pub(super) fn rules(config: &Config, now: u64, full: bool) -> Rules {
+/// The rules of a plan by configuration and MISP's clock, for a ledger of so many indicators.
+///
+/// Where there are none the ledger's events prove nothing: MISP may have answered
+/// the first load with empty pages. All of the initial window is asked for again.
+pub(super) fn rules(config: &Config, now: u64, full: bool, held: u64) -> Rules {
     let misp = &config.misp;
+    let refresh = if held == 0 { misp.initial_event_timestamp } else { misp.refresh_event_timestamp };
     Rules {
         now,
         initial_since: now.saturating_sub(misp.initial_event_timestamp.as_secs()),
-        refresh_since: now.saturating_sub(misp.refresh_event_timestamp.as_secs()),
+        refresh_since: now.saturating_sub(refresh.as_secs()),
         full,
         published: misp.published,
         unpublished_grace: misp.unpublished_grace.as_secs(),
@@ -177,7 +181,8 @@ impl Pass<'_> {
         let (config, ledger) = (self.config, self.ledger);
         let terms = Terms::new(config, index.now);
         let full = self.options.full || asks_otherwise(config, ledger)?;
-        let plan = plan(&index.events, &self.known, rules(config, index.now, full));
+        let held: u64 = self.known.values().map(|h| u64::from(h.records)).sum();
+        let plan = plan(&index.events, &self.known, rules(config, index.now, full, held));
         report.window_seconds = match window {
             Window::Initial => config.misp.initial_event_timestamp.as_secs(),
             Window::Refresh => config.misp.refresh_event_timestamp.as_secs(),
@@ -192,7 +197,6 @@ impl Pass<'_> {
             unpublished: plan.unpublished,
         };
 
-        let held: u64 = self.known.values().map(|h| u64::from(h.records)).sum();
         let leaving: u64 = plan.gone.iter().filter_map(|e| self.known.get(e)).map(|h| u64::from(h.records)).sum();
         // Fails before anything is fetched where the list alone says so.
         self.guard(held, leaving)?;
