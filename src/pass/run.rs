@@ -79,6 +79,9 @@ struct Pass<'a> {
     client: Client,
     /// A server threw keys out since the last pass.
     lost: bool,
+    /// For temporary files.
+    directory: &'a Path,
+    progress: &'a Progress,
 }
 
 fn load(config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
@@ -101,10 +104,10 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     }
 
     let lost = memory.lost_keys(&ledger)?;
-    let mut pass = Pass { config, options, ledger: &ledger, known, client, lost };
+    let mut pass = Pass { config, options, ledger: &ledger, known, client, lost, directory, progress };
     progress.say("asking MISP for its events");
     let index = index::fetch(&pass.client)?;
-    pass.run(&mut fleet, &index, choice.window, progress, directory, &mut report)?;
+    pass.run(&mut fleet, &index, choice.window, &mut report)?;
     report.memcached = memory.report(&mut fleet, report.keys, &ledger)?;
     Ok(report)
 }
@@ -120,13 +123,17 @@ pub(super) fn choose(fleet: &mut Fleet) -> Result<Choice> {
     Ok(window::choose(&stats))
 }
 
-/// The rules of a plan by configuration and MISP's clock.
-pub(super) fn rules(config: &Config, now: u64, full: bool) -> Rules {
+/// The rules of a plan by configuration and MISP's clock, for a ledger of so many indicators.
+///
+/// Where there are none the ledger's events prove nothing: MISP may have answered
+/// the first load with empty pages. All of the initial window is asked for again.
+pub(super) fn rules(config: &Config, now: u64, full: bool, held: u64) -> Rules {
     let misp = &config.misp;
+    let refresh = if held == 0 { misp.initial_event_timestamp } else { misp.refresh_event_timestamp };
     Rules {
         now,
         initial_since: now.saturating_sub(misp.initial_event_timestamp.as_secs()),
-        refresh_since: now.saturating_sub(misp.refresh_event_timestamp.as_secs()),
+        refresh_since: now.saturating_sub(refresh.as_secs()),
         full,
         published: misp.published,
         unpublished_grace: misp.unpublished_grace.as_secs(),
@@ -177,20 +184,14 @@ fn leave_old_prefix(
 }
 
 impl Pass<'_> {
-    fn run(
-        &mut self,
-        fleet: &mut Fleet,
-        index: &Index,
-        window: Window,
-        progress: &Progress,
-        directory: &Path,
-        report: &mut Report,
-    ) -> Result<()> {
+    fn run(&mut self, fleet: &mut Fleet, index: &Index, window: Window, report: &mut Report) -> Result<()> {
         let (config, ledger) = (self.config, self.ledger);
         let terms = Terms::new(config, index.now);
         let otherwise = asks_otherwise(config, ledger)?;
         let full = self.options.full || otherwise;
-        let plan = plan(&index.events, &self.known, rules(config, index.now, full));
+        let held: u64 = self.known.values().map(|h| u64::from(h.records)).sum();
+        let rules = rules(config, index.now, full, held);
+        let plan = plan(&index.events, &self.known, rules);
         report.window_seconds = match window {
             Window::Initial => config.misp.initial_event_timestamp.as_secs(),
             Window::Refresh => config.misp.refresh_event_timestamp.as_secs(),
@@ -205,7 +206,6 @@ impl Pass<'_> {
             unpublished: plan.unpublished,
         };
 
-        let held: u64 = self.known.values().map(|h| u64::from(h.records)).sum();
         let leaving: u64 = plan.gone.iter().filter_map(|e| self.known.get(e)).map(|h| u64::from(h.records)).sum();
         // Fails before anything is fetched where the list alone says so.
         self.guard(held, leaving)?;
@@ -226,7 +226,7 @@ impl Pass<'_> {
             writer.tell_all = otherwise;
             writer.mark(&plan.marks)?;
             self.expire(&mut writer, &terms, &plan, &mut tally)?;
-            if let Err(e) = self.fetch(&mut writer, index, &plan, progress, directory, &mut tally) {
+            if let Err(e) = self.fetch(&mut writer, index, &plan, rules, &mut tally) {
                 // What came whole is kept; should that fail too, it is fetched again.
                 let _ = writer.flush();
                 return Err(e);
@@ -240,11 +240,11 @@ impl Pass<'_> {
         })?;
 
         if full || self.lost {
-            progress.say("verifying every key");
+            self.progress.say("verifying every key");
             let known = ledger.headers()?.into_iter().collect();
-            report.mended = verify(ledger, &known, fleet, &terms, directory)?.into();
+            report.mended = verify(ledger, &known, fleet, &terms, self.directory)?.into();
         }
-        progress.say("reading the ledger");
+        self.progress.say("reading the ledger");
         let summary = self.summary(fleet, &terms, report)?;
         self.finish(fleet, &summary, index.now)?;
         fill(report, &summary, &tally, applied);
@@ -278,19 +278,10 @@ impl Pass<'_> {
         writer.remove(&[], tally)
     }
 
-    fn fetch(
-        &self,
-        writer: &mut Writer,
-        index: &Index,
-        plan: &Plan,
-        progress: &Progress,
-        directory: &Path,
-        tally: &mut Tally,
-    ) -> Result<()> {
+    fn fetch(&self, writer: &mut Writer, index: &Index, plan: &Plan, rules: Rules, tally: &mut Tally) -> Result<()> {
         let misp = &self.config.misp;
         let query = Query::new(self.config, index.now);
         let events: Vec<u64> = plan.fetch.iter().map(|(event, _)| *event).collect();
-        let rules = rules(self.config, index.now, false);
         let listed = |event: u64| {
             let Ok(at) = index.events.binary_search_by_key(&event, |e| e.id) else { return Header::default() };
             let (event, before) = (&index.events[at], self.known.get(&event));
@@ -300,9 +291,9 @@ impl Pass<'_> {
         // With `published` an event that somebody edits at this moment comes
         // without a row, as if all its attributes were gone.
         let mut vanished = Vec::new();
-        progress.begin(events.len() as u64);
-        fetch(&self.client, &query, &events, misp.connections, misp.page_size, directory, |mut batch| {
-            progress.advance(batch.events.len() as u64, batch.attributes);
+        self.progress.begin(events.len() as u64);
+        fetch(&self.client, &query, &events, misp.connections, misp.page_size, self.directory, |mut batch| {
+            self.progress.advance(batch.events.len() as u64, batch.attributes);
             tally.attributes += batch.attributes;
             batch.skipped.drain(..).for_each(|s| tally.skip(s));
             writer.absorb(batch, listed, tally, |event| {

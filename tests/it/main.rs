@@ -6,6 +6,8 @@
 mod cut_off_end;
 mod docs;
 mod interrupt;
+mod misp_faults;
+mod misp_limits;
 mod recorded;
 mod sample_misp;
 mod support;
