@@ -10,7 +10,7 @@ use super::guard;
 use super::plan::{Plan, Rules, plan};
 use super::preview;
 use super::progress::Progress;
-use super::refill::{refill, withdraw};
+use super::refill::{fill_servers, withdraw};
 use super::servers::Memory;
 use super::survey::{Summary, survey};
 use super::tally::Tally;
@@ -97,11 +97,7 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let known: BTreeMap<u64, Header> = ledger.headers()?.into_iter().collect();
     let known = leave_old_prefix(config, &ledger, &mut fleet, known)?;
     let mut report = Report { window: choice.window.to_string(), ..Report::default() };
-    if !choice.fill.is_empty() && known.values().any(|h| h.records > 0) {
-        log::info!("a memcached server holds nothing: it is filled from the ledger");
-        let terms = Terms::new(config, local_now());
-        report.refilled = refill(&ledger, &known, &mut fleet, &choice.fill, &terms)?;
-    }
+    report.refilled = fill_servers(config, &ledger, &mut fleet, &choice.fill, &known)?;
 
     let lost = memory.lost_keys(&ledger)?;
     let mut pass = Pass { config, options, ledger: &ledger, known, client, lost, directory, progress };

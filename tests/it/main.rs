@@ -5,6 +5,7 @@
 
 mod cut_off_end;
 mod docs;
+mod edges;
 mod interrupt;
 mod misp_faults;
 mod misp_limits;
