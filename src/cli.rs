@@ -14,7 +14,7 @@ const EXIT_CODES: &str = "Exit codes:
   69  MISP or memcached cannot be reached, or memcached has too little room
   70  a bug in this program
   73  an output cannot be written
-  75  another run holds the lock
+  75  another run holds the lock, or a signal ended this one
   77  MISP refuses the key
   78  the configuration is wrong";
 
@@ -69,7 +69,8 @@ pub enum Command {
 /// Flags of `load`.
 #[derive(Debug, Default, Args)]
 pub struct Load {
-    /// Fetch every event again, and drop what is outside the window.
+    /// Fetch every event again, drop what is outside the window, and hold every
+    /// key of memcached against the result.
     #[arg(long)]
     pub full: bool,
 

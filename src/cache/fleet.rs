@@ -4,11 +4,13 @@
 //! server where Dalli looks for it.
 
 use super::address::{Address, DEFAULT_PORT};
+use super::bulk::Applied;
 use super::changes::Changes;
+use super::enforce::{Mended, Wanted};
 use super::key::Keys;
 use super::merge::Expiry;
 use super::ring::Ring;
-use super::server::{Applied, Server};
+use super::server::Server;
 use crate::config::{Distribution, Memcached};
 use crate::error::Result;
 use std::thread;
@@ -67,6 +69,11 @@ impl Fleet {
     /// The servers, in the order of the configuration.
     pub fn servers(&mut self) -> &mut [Server] {
         &mut self.servers
+    }
+
+    /// The most bytes that key and value may have together on every server.
+    pub fn value_limit(&self) -> usize {
+        self.servers.iter().map(|s| s.value_limit(&[])).min().unwrap_or(0)
     }
 
     /// Whether keys are spread over the servers.
@@ -139,6 +146,39 @@ impl Fleet {
             }
         }
         Ok(total)
+    }
+
+    /// Holds the keys against what they must be, each on the servers that hold it.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Unavailable`].
+    pub fn enforce(&mut self, wanted: &[Wanted]) -> Result<Mended> {
+        let mut mended = Mended::default();
+        for (index, server) in self.servers.iter_mut().enumerate() {
+            mended += match &self.ring {
+                None => server.enforce(wanted)?,
+                Some(ring) => {
+                    let mine: Vec<Wanted> = wanted.iter().filter(|w| ring.server(&w.key) == index).cloned().collect();
+                    server.enforce(&mine)?
+                }
+            };
+        }
+        Ok(mended)
+    }
+
+    /// Deletes every indicator key that `backed` does not know, or that stands on a
+    /// server where nobody looks for it. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Unavailable`].
+    pub fn sweep(&mut self, backed: impl Fn(&[u8]) -> bool) -> Result<u64> {
+        let prefix = self.keys.prefix().to_owned();
+        let mut swept = 0;
+        for (index, server) in self.servers.iter_mut().enumerate() {
+            let ring = self.ring.as_ref();
+            swept += server.sweep(&prefix, |key| backed(key) && ring.is_none_or(|r| r.server(key) == index))?;
+        }
+        Ok(swept)
     }
 
     /// Stores one of our own keys on every server.

@@ -72,7 +72,8 @@ pub(super) fn run(
         known.clear();
     }
     let full = options.full || asks_otherwise(config, &ledger)?;
-    let plan = plan(&index.events, &known, rules(config, index.now, full));
+    let held = known.values().map(|h| u64::from(h.records)).sum();
+    let plan = plan(&index.events, &known, rules(config, index.now, full, held));
     let print =
         |out: &mut dyn Write, sign: char, event: u64, record: &Record| print_key(out, &terms.keys, sign, event, record);
 

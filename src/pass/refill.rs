@@ -6,6 +6,7 @@ use crate::cache::fleet::Fleet;
 use crate::cache::merge::Expiry;
 use crate::config::Config;
 use crate::error::Result;
+use crate::interrupt;
 use crate::ledger::Ledger;
 use crate::ledger::header::Header;
 use crate::misp::client::local_now;
@@ -66,6 +67,7 @@ fn refill(
         terms.add(&mut changes, event, record, delivered);
         count += 1;
         if changes.bytes() > SLICE_BYTES {
+            interrupt::check()?;
             fleet.apply_on(which, &changes, Expiry::Refilled, terms.now)?;
             changes.clear();
         }
