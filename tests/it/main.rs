@@ -3,6 +3,8 @@
 //! One crate, so that the harness in `support` is compiled once: a topic is a
 //! file beside this one, named here.
 
+mod commands;
+mod messages;
 mod misp_faults;
 mod misp_limits;
 mod sample_misp;
