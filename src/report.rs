@@ -34,6 +34,8 @@ pub struct Report {
     pub keys: u64,
     /// Indicators put back on servers that had lost their data.
     pub refilled: u64,
+    /// What was put right in memcached without asking MISP.
+    pub mended: Mended,
     /// Tags that did not fit below memcached's item limit.
     pub tags_left_out: u64,
     /// Keys that memcached refused to store.
@@ -59,6 +61,23 @@ pub struct Events {
     pub gone: u64,
     /// That stay though an edit has unpublished them.
     pub unpublished: u64,
+}
+
+/// Keys that were not as the ledger says, found by a full pass or after evictions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Mended {
+    /// Keys that memcached had lost.
+    pub restored: u64,
+    /// Keys that had another value.
+    pub corrected: u64,
+    /// Keys that no event backs, which went.
+    pub swept: u64,
+}
+
+impl From<crate::cache::enforce::Mended> for Mended {
+    fn from(m: crate::cache::enforce::Mended) -> Mended {
+        Mended { restored: m.restored, corrected: m.corrected, swept: m.swept }
+    }
 }
 
 /// One namespace.
@@ -158,6 +177,10 @@ impl Report {
         if self.refilled > 0 {
             let _ = write!(line, ", refilled {}", self.refilled);
         }
+        if self.mended != Mended::default() {
+            let Mended { restored, corrected, swept } = self.mended;
+            let _ = write!(line, ", mended: {restored} restored {corrected} corrected {swept} swept");
+        }
         line
     }
 
@@ -215,6 +238,10 @@ impl Report {
         let _ = writeln!(out, "Attributes  {} received", self.attributes);
         if self.refilled > 0 {
             let _ = writeln!(out, "Refilled    {} indicators from the ledger", self.refilled);
+        }
+        if self.mended != Mended::default() {
+            let Mended { restored, corrected, swept } = self.mended;
+            let _ = writeln!(out, "Mended      {restored} keys restored, {corrected} corrected, {swept} swept");
         }
         let width = self.namespaces.keys().map(String::len).chain([9]).max().unwrap_or(9);
         let _ = writeln!(
@@ -313,6 +340,7 @@ mod tests {
                 .collect(),
             keys: 34,
             refilled: 5,
+            mended: Mended { restored: 3, corrected: 2, swept: 1 },
             memcached: vec![Server {
                 address: "127.0.0.1:11211".into(),
                 items: 37,

@@ -49,6 +49,9 @@ pub struct Connection {
     stream: Stream,
     address: Address,
     timeout: Duration,
+    /// What is being sent, and how much of it is.
+    out: Vec<u8>,
+    written: usize,
     input: Vec<u8>,
     /// How much of `input` has been handed out.
     taken: usize,
@@ -73,7 +76,16 @@ impl Connection {
             let text = format!("memcached {address} cannot be reached: {e}; is it running, and do memcached.host and memcached.port name it?");
             Error::new(Kind::Unavailable, text)
         })?;
-        Ok(Connection { stream, address: address.clone(), timeout, input: vec![0; READ_SIZE], taken: 0, filled: 0 })
+        Ok(Connection {
+            stream,
+            address: address.clone(),
+            timeout,
+            out: Vec::new(),
+            written: 0,
+            input: vec![0; READ_SIZE],
+            taken: 0,
+            filled: 0,
+        })
     }
 
     /// The server's address.
@@ -82,13 +94,37 @@ impl Connection {
     }
 
     /// Sends `commands`, which end with `mn`, and hands each reply before the `MN` to `each`.
+    /// `commands` is empty afterwards.
     ///
     /// # Errors
     /// [`Kind::Unavailable`]: the server closed, stalled longer than the time-out or
     /// sent what is no reply. The connection is of no more use then.
-    pub fn exchange(&mut self, commands: &[u8], mut each: impl FnMut(Reply<'_>)) -> Result<()> {
+    pub fn exchange(&mut self, commands: &mut Vec<u8>, each: impl FnMut(Reply<'_>)) -> Result<()> {
+        self.begin(commands)?;
+        self.complete(each)
+    }
+
+    /// Takes `commands`, which end with `mn`, and sends as much of them as the
+    /// socket takes at once. [`Connection::complete`] has to follow; in between the
+    /// next commands can be made while the server works on these.
+    ///
+    /// # Errors
+    /// As [`Connection::exchange`].
+    pub fn begin(&mut self, commands: &mut Vec<u8>) -> Result<()> {
         debug_assert!(commands.ends_with(b"mn\r\n"));
-        self.talk(commands, |bytes| match reply::parse(bytes)? {
+        debug_assert!(self.written == self.out.len());
+        self.out.clear();
+        self.written = 0;
+        std::mem::swap(&mut self.out, commands);
+        self.write().map(drop)
+    }
+
+    /// Sends the rest of what was begun and hands each reply before the `MN` to `each`.
+    ///
+    /// # Errors
+    /// As [`Connection::exchange`].
+    pub fn complete(&mut self, mut each: impl FnMut(Reply<'_>)) -> Result<()> {
+        self.talk(|bytes| match reply::parse(bytes)? {
             None => Ok(None),
             Some((Reply::Meta { code: ReturnCode::Mn, .. }, used)) => Ok(Some((used, true))),
             Some((reply, used)) => {
@@ -103,7 +139,10 @@ impl Connection {
     /// # Errors
     /// As [`Connection::exchange`]; also where the server refuses the command.
     pub fn lines(&mut self, command: &[u8], mut each: impl FnMut(&[u8])) -> Result<()> {
-        self.talk(command, |bytes| {
+        self.out.clear();
+        self.out.extend_from_slice(command);
+        self.written = 0;
+        self.talk(|bytes| {
             let Some((line, used)) = reply::line(bytes)? else { return Ok(None) };
             if line == b"END" || line == b"RESET" || line == b"OK" {
                 return Ok(Some((used, true)));
@@ -116,29 +155,31 @@ impl Connection {
         })
     }
 
-    /// Writes all of `out` and reads until `next` says that the answer is complete.
-    /// `next` gets the unread bytes and says how many it took and whether that was the end.
-    fn talk(
-        &mut self,
-        out: &[u8],
-        mut next: impl FnMut(&[u8]) -> Result<Option<(usize, bool)>, Garbage>,
-    ) -> Result<()> {
-        let mut written = 0;
+    /// Writes as much as the socket takes; true if that was anything.
+    fn write(&mut self) -> Result<bool> {
+        let mut progress = false;
+        while self.written < self.out.len() {
+            match self.stream.io().write(&self.out[self.written..]) {
+                Ok(0) => return Err(self.broken("it takes no more bytes")),
+                Ok(n) => {
+                    self.written += n;
+                    progress = true;
+                }
+                Err(e) if waits(&e) => break,
+                Err(e) => return Err(self.broken(&e.to_string())),
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Writes what is left to write and reads until `next` says that the answer is
+    /// complete. `next` gets the unread bytes and says how many it took and whether
+    /// that was the end.
+    fn talk(&mut self, mut next: impl FnMut(&[u8]) -> Result<Option<(usize, bool)>, Garbage>) -> Result<()> {
         let mut done = false;
         let mut last_progress = Instant::now();
         loop {
-            let mut progress = false;
-            if written < out.len() {
-                match self.stream.io().write(&out[written..]) {
-                    Ok(0) => return Err(self.broken("it takes no more bytes")),
-                    Ok(n) => {
-                        written += n;
-                        progress = true;
-                    }
-                    Err(e) if waits(&e) => {}
-                    Err(e) => return Err(self.broken(&e.to_string())),
-                }
-            }
+            let mut progress = self.write()?;
             match self.fill() {
                 Ok(0) => return Err(self.broken("it closed the connection")),
                 Ok(_) => progress = true,
@@ -155,19 +196,17 @@ impl Connection {
                     Err(Garbage(what)) => return Err(self.broken(&format!("it answered {what:?}"))),
                 }
             }
-            if done && written == out.len() {
+            let writing = self.written < self.out.len();
+            if done && !writing {
                 return Ok(());
             }
             if progress {
                 last_progress = Instant::now();
-                if written < out.len() {
-                    continue;
-                }
             } else if last_progress.elapsed() > self.timeout {
                 let text = format!("it has been silent for {} s (memcached.timeout)", self.timeout.as_secs());
                 return Err(self.broken(&text));
             }
-            self.wait(written < out.len())?;
+            self.wait(writing)?;
         }
     }
 

@@ -4,11 +4,13 @@
 //! server where Dalli looks for it.
 
 use super::address::{Address, DEFAULT_PORT};
+use super::bulk::Applied;
 use super::changes::Changes;
+use super::enforce::{Mended, Wanted};
 use super::key::Keys;
 use super::merge::Expiry;
 use super::ring::Ring;
-use super::server::{Applied, Server};
+use super::server::Server;
 use crate::config::{Distribution, Memcached};
 use crate::error::Result;
 use std::thread;
@@ -69,9 +71,21 @@ impl Fleet {
         &mut self.servers
     }
 
+    /// The most bytes that key and value may have together on every server.
+    pub fn value_limit(&self) -> usize {
+        self.servers.iter().map(|s| s.value_limit(&[])).min().unwrap_or(0)
+    }
+
     /// Whether keys are spread over the servers.
     pub fn is_ring(&self) -> bool {
         self.ring.is_some()
+    }
+
+    /// The servers and how keys are spread over them: once this changes, keys have to
+    /// be in other places.
+    pub fn placement(&self) -> String {
+        let addresses: Vec<String> = self.servers.iter().map(|s| s.address().to_string()).collect();
+        format!("{} {}", if self.is_ring() { "ring" } else { "replicate" }, addresses.join(" "))
     }
 
     /// Applies the changes on every server that holds their keys. The counts are
@@ -89,10 +103,32 @@ impl Fleet {
     /// # Errors
     /// As [`Fleet::apply`].
     pub fn apply_on(&mut self, which: &[usize], changes: &Changes, expiry: Expiry, now: u64) -> Result<Applied> {
-        let ring = self.ring.as_ref();
-        let one = |index: usize, server: &mut Server| {
-            server.apply(changes, |key| ring.is_none_or(|r| r.server(key) == index), expiry, now)
-        };
+        let ring = self.ring.clone();
+        self.apply_where(which, changes, expiry, now, |index, key| ring.as_ref().is_none_or(|r| r.server(key) == index))
+    }
+
+    /// Applies the changes on every server that does not hold their keys in a ring:
+    /// there they are left over from other servers' time.
+    ///
+    /// # Errors
+    /// As [`Fleet::apply`].
+    pub fn apply_elsewhere(&mut self, changes: &Changes, now: u64) -> Result<Applied> {
+        let Some(ring) = self.ring.clone() else { return Ok(Applied::default()) };
+        let all: Vec<usize> = (0..self.servers.len()).collect();
+        self.apply_where(&all, changes, Expiry::Delivered, now, |index, key| ring.server(key) != index)
+    }
+
+    fn apply_where(
+        &mut self,
+        which: &[usize],
+        changes: &Changes,
+        expiry: Expiry,
+        now: u64,
+        is_there: impl Fn(usize, &[u8]) -> bool + Sync,
+    ) -> Result<Applied> {
+        let is_ring = self.is_ring();
+        let is_there = &is_there;
+        let one = |index: usize, server: &mut Server| server.apply(changes, |key| is_there(index, key), expiry, now);
         let chosen = self.servers.iter_mut().enumerate().filter(|(i, _)| which.contains(i));
         let results: Vec<Result<Applied>> = if which.len() == 1 {
             chosen.map(|(i, server)| one(i, server)).collect()
@@ -105,11 +141,44 @@ impl Fleet {
         let mut total = Applied::default();
         for (i, result) in results.into_iter().enumerate() {
             let applied = result?;
-            if i == 0 || ring.is_some() {
+            if i == 0 || is_ring {
                 total += applied;
             }
         }
         Ok(total)
+    }
+
+    /// Holds the keys against what they must be, each on the servers that hold it.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Unavailable`].
+    pub fn enforce(&mut self, wanted: &[Wanted]) -> Result<Mended> {
+        let mut mended = Mended::default();
+        for (index, server) in self.servers.iter_mut().enumerate() {
+            mended += match &self.ring {
+                None => server.enforce(wanted)?,
+                Some(ring) => {
+                    let mine: Vec<Wanted> = wanted.iter().filter(|w| ring.server(&w.key) == index).cloned().collect();
+                    server.enforce(&mine)?
+                }
+            };
+        }
+        Ok(mended)
+    }
+
+    /// Deletes every indicator key that `backed` does not know, or that stands on a
+    /// server where nobody looks for it. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Unavailable`].
+    pub fn sweep(&mut self, backed: impl Fn(&[u8]) -> bool) -> Result<u64> {
+        let prefix = self.keys.prefix().to_owned();
+        let mut swept = 0;
+        for (index, server) in self.servers.iter_mut().enumerate() {
+            let ring = self.ring.as_ref();
+            swept += server.sweep(&prefix, |key| backed(key) && ring.is_none_or(|r| r.server(key) == index))?;
+        }
+        Ok(swept)
     }
 
     /// Stores one of our own keys on every server.

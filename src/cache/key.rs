@@ -23,6 +23,11 @@ impl Keys {
         Keys { prefix: prefix.to_owned() }
     }
 
+    /// What every key begins with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The key of an indicator. A key that would be over [`MAX_WIRE_KEY`] on the
     /// wire holds the SHA-256 of the value instead: `PREFIX-NAMESPACE:sha256:HEX`.
     pub fn indicator(&self, namespace: Namespace, value: &str) -> Vec<u8> {

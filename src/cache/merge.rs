@@ -50,14 +50,14 @@ pub fn merge(present: Option<Present<'_>>, changes: &[Change<'_>], expiry: Expir
     for add in changes.iter().filter(|c| !c.remove) {
         let Some(t) = ttl::wire(add.expires, now) else { continue };
         tags.push(Tag { event: add.event, kind: add.kind.name() });
-        wanted_ttl = Some(wanted_ttl.map_or(t, |w| later(w, t)));
+        wanted_ttl = Some(wanted_ttl.map_or(t, |w| ttl::later(w, t)));
     }
     if tags.is_empty() {
         return if present.is_some() { Action::Delete } else { Action::Nothing };
     }
     let kept = present.map(|p| ttl::keep(p.ttl, now));
     let ttl = match (wanted_ttl, kept) {
-        (Some(wanted), Some(kept)) if expiry == Expiry::Refilled => later(wanted, kept),
+        (Some(wanted), Some(kept)) if expiry == Expiry::Refilled => ttl::later(wanted, kept),
         (Some(wanted), _) => wanted,
         (None, kept) => kept.unwrap_or(0),
     };
@@ -69,12 +69,6 @@ pub fn merge(present: Option<Present<'_>>, changes: &[Change<'_>], expiry: Expir
         }
         _ => Action::Store { value, ttl, left_out },
     }
-}
-
-/// The later of two `T` numbers, where 0 is "never". Relative and absolute ones
-/// compare right, as an absolute time is larger than any relative number.
-fn later(a: u64, b: u64) -> u64 {
-    if a == 0 || b == 0 { 0 } else { a.max(b) }
 }
 
 #[cfg(test)]

@@ -1,17 +1,11 @@
-//! One server: changes applied in bulk, keys read in bulk, its statistics.
-//!
-//! A tag whose key is new costs one quiet `ms` in add mode, answered only if the
-//! key is there already. Those few are read with their CAS value, merged and
-//! written back under it; a key that changed in between is read again.
+//! One server: keys read in bulk, our own few keys, its statistics. Changes in
+//! bulk are in [`super::bulk`].
 
 use super::address::Address;
-use super::changes::{Change, Changes};
 use super::connection::Connection;
+use super::encode;
 use super::key::Keys;
-use super::merge::{Action, Expiry, Present, merge};
 use super::reply::Reply;
-use super::ttl;
-use super::value::{self, Tag};
 use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
 use memcache::exp::{MetaCommand, MetaOp, ReturnCode};
@@ -20,13 +14,7 @@ use std::time::Duration;
 
 /// Commands are sent in batches of about so many bytes: large enough that the
 /// round trip does not count, small enough to stay in the processor's cache.
-const BATCH_BYTES: usize = 128 * 1024;
-
-/// Keys of one read-merge-write round. Their values are held until written.
-const MERGE_KEYS: usize = 2_000;
-
-/// How often a key that another writer keeps changing is tried.
-const MERGE_ROUNDS: usize = 16;
+pub(super) const BATCH_BYTES: usize = 128 * 1024;
 
 /// Room that memcached needs in an item beside key and value (header, CAS, flags:
 /// 56 bytes in 1.6.18), with a margin.
@@ -35,36 +23,11 @@ const ITEM_OVERHEAD: usize = 128;
 /// memcached's limit for an item where `stats settings` does not tell it.
 const DEFAULT_ITEM_SIZE: usize = 1024 * 1024;
 
-/// What a server did with a list of changes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// Keys that were not there before.
-    pub created: u64,
-    /// Keys that were merged with what was there.
-    pub merged: u64,
-    /// Keys that are gone.
-    pub deleted: u64,
-    /// Tags that did not fit below the item limit.
-    pub left_out: u64,
-    /// Keys that the server refused to store.
-    pub refused: u64,
-}
-
-impl std::ops::AddAssign for Applied {
-    fn add_assign(&mut self, other: Applied) {
-        self.created += other.created;
-        self.merged += other.merged;
-        self.deleted += other.deleted;
-        self.left_out += other.left_out;
-        self.refused += other.refused;
-    }
-}
-
 /// An open server.
 pub struct Server {
-    connection: Connection,
+    pub(super) connection: Connection,
     item_size: usize,
-    out: Vec<u8>,
+    pub(super) out: Vec<u8>,
 }
 
 impl Server {
@@ -92,23 +55,37 @@ impl Server {
         text_stats(&mut self.connection, which)
     }
 
-    /// How many of our keys the server holds, by namespace: it lists them all
-    /// (`lru_crawler metadump hash`, some 700,000 keys a second).
+    /// How many of our keys the server holds, by namespace.
     ///
     /// # Errors
     /// [`Kind::Unavailable`].
     pub fn count_keys(&mut self, prefix: &str) -> Result<BTreeMap<String, u64>> {
         let mut counts: BTreeMap<Namespace, u64> = BTreeMap::new();
         let keys = Keys::new(prefix);
-        self.connection.lines(b"lru_crawler metadump hash\r\n", |line| {
-            // The key is percent-encoded; prefix and namespace, but for `/`, are not touched by that.
-            let key = line.strip_prefix(b"key=").and_then(|rest| rest.split(|b| *b == b' ').next());
-            let plain = key.map(|k| String::from_utf8_lossy(k).replace("%3A", ":").replace("%2F", "/"));
-            if let Some((namespace, _)) = plain.as_deref().and_then(|k| keys.parse(k.as_bytes())) {
+        self.list_keys(prefix, |key| {
+            if let Some((namespace, _)) = keys.parse(key) {
                 *counts.entry(namespace).or_default() += 1;
             }
         })?;
         Ok(counts.into_iter().map(|(namespace, n)| (namespace.name().to_owned(), n)).collect())
+    }
+
+    /// Hands each of our indicator keys that the server holds to `each`. It lists
+    /// all its keys for that (`lru_crawler metadump hash`, some 700,000 a second).
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub fn list_keys(&mut self, prefix: &str, mut each: impl FnMut(&[u8])) -> Result<()> {
+        let keys = Keys::new(prefix);
+        let mut key = Vec::new();
+        self.connection.lines(b"lru_crawler metadump hash\r\n", |line| {
+            let encoded = line.strip_prefix(b"key=").and_then(|rest| rest.split(|b| *b == b' ').next());
+            key.clear();
+            percent_decode(encoded.unwrap_or_default(), &mut key);
+            if keys.parse(&key).is_some() {
+                each(&key);
+            }
+        })
     }
 
     /// The values of some keys, in their order.
@@ -122,12 +99,12 @@ impl Server {
             self.out.clear();
             let mut end = start;
             while end < keys.len() && self.out.len() < BATCH_BYTES {
-                encode(command(MetaOp::Get, &keys[end]).flag("v").flag("q"), end, &mut self.out)?;
+                encode::get(&mut self.out, &keys[end], end)?;
                 end += 1;
             }
             self.out.extend_from_slice(b"mn\r\n");
             let mut failed = None;
-            self.connection.exchange(&self.out, |reply| match reply {
+            self.connection.exchange(&mut self.out, |reply| match reply {
                 Reply::Meta { code: ReturnCode::Va, opaque: Some(i), value: Some(value), .. } => {
                     if let Some(slot) = values.get_mut(i as usize) {
                         *slot = Some(value.to_vec());
@@ -171,270 +148,44 @@ impl Server {
     /// One command that answers only where it fails.
     fn quietly(&mut self, command: MetaCommand) -> Result<()> {
         self.out.clear();
-        encode(command, 0, &mut self.out)?;
+        encode::command(&mut self.out, command, 0)?;
         self.out.extend_from_slice(b"mn\r\n");
         let mut failed = None;
-        self.connection.exchange(&self.out, |reply| failed = Some(format!("{reply:?}")))?;
+        self.connection.exchange(&mut self.out, |reply| failed = Some(format!("{reply:?}")))?;
         failed.map_or(Ok(()), |text| Err(self.refusal(&text)))
     }
 
-    /// Applies the changes; those for which `mine` is false are left out.
-    ///
-    /// # Errors
-    /// [`Kind::Unavailable`]: the connection broke; some changes may be done.
-    pub fn apply(
-        &mut self,
-        changes: &Changes,
-        mine: impl Fn(&[u8]) -> bool,
-        expiry: Expiry,
-        now: u64,
-    ) -> Result<Applied> {
-        let mut done = Applied::default();
-        let mut again = Vec::new();
-        self.add_new(changes, &mine, now, &mut done, &mut again)?;
-        if !again.is_empty() {
-            // One round for all changes of a key: a key in 20,000 events is merged once.
-            again.sort_unstable_by(|a, b| changes.get(*a as usize).key.cmp(changes.get(*b as usize).key));
-            self.merge_all(changes, &again, expiry, now, &mut done)?;
-        }
-        Ok(done)
-    }
-
-    /// Adds tags to keys that do not exist yet; the indices of all other changes go to `again`.
-    fn add_new(
-        &mut self,
-        changes: &Changes,
-        mine: &impl Fn(&[u8]) -> bool,
-        now: u64,
-        done: &mut Applied,
-        again: &mut Vec<u32>,
-    ) -> Result<()> {
-        let mut next = 0;
-        let mut group: Vec<Tag> = Vec::new();
-        // First change and number of changes of each command of the batch.
-        let mut sent: Vec<(u32, u32)> = Vec::new();
-        while next < changes.len() {
-            self.out.clear();
-            sent.clear();
-            while next < changes.len() && self.out.len() < BATCH_BYTES {
-                let first = changes.get(next);
-                let start = next;
-                next += 1;
-                if !mine(first.key) {
-                    continue;
-                }
-                if first.remove {
-                    again.push(start as u32);
-                    continue;
-                }
-                let Some(mut expires) = ttl::wire(first.expires, now) else { continue };
-                group.clear();
-                group.push(Tag { event: first.event, kind: first.kind.name() });
-                // Neighbours of the same key (one event, several types) go together.
-                while next < changes.len() {
-                    let more = changes.get(next);
-                    if more.key != first.key || more.remove {
-                        break;
-                    }
-                    if let Some(t) = ttl::wire(more.expires, now) {
-                        expires = if t == 0 || expires == 0 { 0 } else { t.max(expires) };
-                        group.push(Tag { event: more.event, kind: more.kind.name() });
-                    }
-                    next += 1;
-                }
-                let (value, left_out) = value::render(&mut group, self.value_limit(first.key));
-                done.left_out += left_out as u64;
-                let mut add = command(MetaOp::Set, first.key).value(value).flag("ME").flag("q");
-                if expires != 0 {
-                    add = add.flag(format!("T{expires}"));
-                }
-                encode(add, sent.len(), &mut self.out)?;
-                sent.push((start as u32, (next - start) as u32));
-            }
-            if sent.is_empty() {
-                continue;
-            }
-            self.out.extend_from_slice(b"mn\r\n");
-            let mut existing = 0;
-            let mut failed = false;
-            self.connection.exchange(&self.out, |reply| match reply {
-                Reply::Meta { code: ReturnCode::Ns, opaque: Some(i), .. } => {
-                    if let Some((start, count)) = sent.get(i as usize) {
-                        existing += 1;
-                        again.extend(*start..start + count);
-                    }
-                }
-                // Some command failed, and the line does not say which: all of
-                // the batch are looked at one by one.
-                Reply::Meta { .. } | Reply::Failure(_) => failed = true,
-            })?;
-            if failed {
-                again.extend(sent.iter().flat_map(|(start, count)| *start..start + count));
-                again.sort_unstable();
-                again.dedup();
-            } else {
-                done.created += sent.len() as u64 - existing;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads, merges and writes back the changes of `indices`, which are sorted by key.
-    fn merge_all(
-        &mut self,
-        changes: &Changes,
-        indices: &[u32],
-        expiry: Expiry,
-        now: u64,
-        done: &mut Applied,
-    ) -> Result<()> {
-        let same = |a: &u32, b: &u32| changes.get(*a as usize).key == changes.get(*b as usize).key;
-        let keys: Vec<&[u32]> = indices.chunk_by(same).collect();
-        for some in keys.chunks(MERGE_KEYS) {
-            let mut open: Vec<Vec<Change>> =
-                some.iter().map(|group| group.iter().map(|i| changes.get(*i as usize)).collect()).collect();
-            for _ in 0..MERGE_ROUNDS {
-                if open.is_empty() {
-                    break;
-                }
-                open = self.merge_round(open, expiry, now, done)?;
-            }
-            if !open.is_empty() {
-                let text = format!("another program keeps changing {} of our keys", open.len());
-                return Err(self.refusal(&text));
-            }
-        }
-        Ok(())
-    }
-
-    /// One round over some keys; gives back those that changed while it went on.
-    fn merge_round<'a>(
-        &mut self,
-        open: Vec<Vec<Change<'a>>>,
-        expiry: Expiry,
-        now: u64,
-        done: &mut Applied,
-    ) -> Result<Vec<Vec<Change<'a>>>> {
-        let mut present: Vec<Option<(Vec<u8>, i64, u64)>> = vec![None; open.len()];
-        self.out.clear();
-        for (i, group) in open.iter().enumerate() {
-            encode(command(MetaOp::Get, group[0].key).flag("v").flag("c").flag("t").flag("q"), i, &mut self.out)?;
-        }
-        self.out.extend_from_slice(b"mn\r\n");
-        let mut failed = None;
-        self.connection.exchange(&self.out, |reply| match reply {
-            Reply::Meta { opaque: Some(i), cas: Some(cas), ttl: Some(ttl), value: Some(value), .. } => {
-                if let Some(slot) = present.get_mut(i as usize) {
-                    *slot = Some((value.to_vec(), ttl, cas));
-                }
-            }
-            Reply::Meta { .. } => {}
-            Reply::Failure(text) => failed = Some(text),
-        })?;
-        if let Some(text) = failed {
-            return Err(self.refusal(&text));
-        }
-
-        self.out.clear();
-        let mut outcome = vec![Outcome::Done; open.len()];
-        for (i, (group, there)) in open.iter().zip(&present).enumerate() {
-            let key = group[0].key;
-            let now_there = there.as_ref().map(|(value, ttl, _)| Present { value, ttl: *ttl });
-            match merge(now_there, group, expiry, now, self.value_limit(key)) {
-                Action::Nothing => {}
-                Action::Delete => {
-                    let cas = there.as_ref().map_or(0, |t| t.2);
-                    encode(command(MetaOp::Delete, key).flag(format!("C{cas}")).flag("q"), i, &mut self.out)?;
-                    outcome[i] = Outcome::Deleted;
-                }
-                Action::Store { value, ttl, left_out } => {
-                    let mut store = command(MetaOp::Set, key).value(value).flag("q");
-                    store = match there {
-                        Some((_, _, cas)) => store.flag(format!("C{cas}")),
-                        None => store.flag("ME"),
-                    };
-                    if ttl != 0 {
-                        store = store.flag(format!("T{ttl}"));
-                    }
-                    encode(store, i, &mut self.out)?;
-                    done.left_out += left_out as u64;
-                    outcome[i] = if there.is_some() { Outcome::Merged } else { Outcome::Created };
-                }
-            }
-        }
-        if !self.out.is_empty() {
-            self.out.extend_from_slice(b"mn\r\n");
-            let mut failed = None;
-            self.connection.exchange(&self.out, |reply| match reply {
-                // EX: changed since it was read. NF: gone since. NS: there since.
-                Reply::Meta { opaque: Some(i), .. } => {
-                    if let Some(o) = outcome.get_mut(i as usize) {
-                        *o = Outcome::Again;
-                    }
-                }
-                Reply::Meta { .. } => {}
-                Reply::Failure(text) => failed = Some(text),
-            })?;
-            if let Some(text) = failed {
-                // The line does not say which command it means.
-                if open.len() == 1 {
-                    done.refused += 1;
-                    log::warn!(
-                        "memcached {} refuses {}: {text}",
-                        self.address(),
-                        String::from_utf8_lossy(open[0][0].key)
-                    );
-                    return Ok(Vec::new());
-                }
-                for group in open {
-                    let mut again = vec![group];
-                    while !again.is_empty() {
-                        again = self.merge_round(again, expiry, now, done)?;
-                    }
-                }
-                return Ok(Vec::new());
-            }
-        }
-        for o in &outcome {
-            match o {
-                Outcome::Done | Outcome::Again => {}
-                Outcome::Created => done.created += 1,
-                Outcome::Merged => done.merged += 1,
-                Outcome::Deleted => done.deleted += 1,
-            }
-        }
-        Ok(open.into_iter().zip(outcome).filter(|(_, o)| *o == Outcome::Again).map(|(g, _)| g).collect())
-    }
-
     /// The most bytes a value may have under this key.
-    fn value_limit(&self, key: &[u8]) -> usize {
+    pub(super) fn value_limit(&self, key: &[u8]) -> usize {
         self.item_size.saturating_sub(ITEM_OVERHEAD + key.len())
     }
 
-    fn refusal(&self, text: &str) -> Error {
+    pub(super) fn refusal(&self, text: &str) -> Error {
         Error::new(Kind::Unavailable, format!("memcached {}: {text}", self.address()))
     }
 }
 
-/// What became of one key in a round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Done,
-    Again,
-    Created,
-    Merged,
-    Deleted,
-}
-
-fn command(op: MetaOp, key: &[u8]) -> MetaCommand {
+pub(super) fn command(op: MetaOp, key: &[u8]) -> MetaCommand {
     MetaCommand::new(op, key)
 }
 
-/// Appends a command that is known by its number. Keys and values are checked
-/// where they are made; the encoder checks the key once more.
-fn encode(command: MetaCommand, number: usize, out: &mut Vec<u8>) -> Result<()> {
-    let bug = |e: memcache::exp::Error| Error::new(Kind::Bug, format!("a key that cannot be sent: {e}"));
-    command.flag(format!("O{number}")).encode_into(out).map_err(bug)
+/// memcached writes every byte of a listed key that is no letter, digit or one of
+/// `-._~` as `%XX`.
+fn percent_decode(encoded: &[u8], out: &mut Vec<u8>) {
+    let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
+    let mut at = 0;
+    while let Some(byte) = encoded.get(at) {
+        match (byte, digit(encoded.get(at + 1)), digit(encoded.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            _ => {
+                out.push(*byte);
+                at += 1;
+            }
+        }
+    }
 }
 
 fn text_stats(connection: &mut Connection, which: &str) -> Result<BTreeMap<String, String>> {
@@ -448,4 +199,24 @@ fn text_stats(connection: &mut Connection, which: &str) -> Result<BTreeMap<Strin
         }
     })?;
     Ok(stats)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listed_keys() {
+        for (encoded, plain) in [
+            (&b"misp-ip%3A1.2.3.4"[..], &b"misp-ip:1.2.3.4"[..]),
+            (b"misp-sha512%2F256%3Aab", b"misp-sha512/256:ab"),
+            (b"misp-filename%3Aa%20%C3%A9%00", b"misp-filename:a \xc3\xa9\0"),
+            (b"100%", b"100%"),
+            (b"%zz%4", b"%zz%4"),
+        ] {
+            let mut out = Vec::new();
+            percent_decode(encoded, &mut out);
+            assert_eq!(out, plain);
+        }
+    }
 }

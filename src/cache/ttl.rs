@@ -27,6 +27,12 @@ pub fn keep(remaining: i64, now: u64) -> u64 {
     }
 }
 
+/// The later of two `T` numbers, where 0 is "never". Relative and absolute ones
+/// compare right, as an absolute time is larger than any relative number.
+pub fn later(a: u64, b: u64) -> u64 {
+    if a == 0 || b == 0 { 0 } else { a.max(b) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 //! Readers that know more fields than two (separated by further `#`) and readers
 //! that know two agree on the first two; so entries are compared by these.
 
+use super::encode::push_number;
 use std::cmp::Ordering;
 
 /// One entry of a value: an event and the attribute type it lists the indicator as.
@@ -39,6 +40,13 @@ pub fn parse(value: &[u8]) -> impl Iterator<Item = Tag<'_>> {
 /// is not enough the newest events (highest ids) are kept. Returns the value and
 /// the number of tags left out.
 pub fn render(tags: &mut Vec<Tag<'_>>, limit: usize) -> (Vec<u8>, usize) {
+    let mut out = Vec::new();
+    let left_out = render_into(tags, limit, &mut out);
+    (out, left_out)
+}
+
+/// The same, appended to `out`.
+pub fn render_into(tags: &mut Vec<Tag<'_>>, limit: usize, out: &mut Vec<u8>) -> usize {
     tags.sort_unstable();
     tags.dedup();
     let mut first = tags.len();
@@ -52,16 +60,16 @@ pub fn render(tags: &mut Vec<Tag<'_>>, limit: usize) -> (Vec<u8>, usize) {
         bytes += more;
         first -= 1;
     }
-    let mut out = Vec::with_capacity(bytes);
-    for tag in &tags[first..] {
-        if !out.is_empty() {
+    out.reserve(bytes);
+    for (i, tag) in tags[first..].iter().enumerate() {
+        if i > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(tag.event.to_string().as_bytes());
+        push_number(out, tag.event);
         out.push(b'#');
         out.extend_from_slice(tag.kind.as_bytes());
     }
-    (out, first)
+    first
 }
 
 fn digits(n: u64) -> usize {

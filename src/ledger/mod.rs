@@ -3,15 +3,26 @@
 //! An embedded store in the state directory. Its cache is sized by us; each event
 //! has one header and its records in chunks, sorted, so that comparing an event
 //! with MISP's answer is a merge of two sorted lists.
+//!
+//! - Pure: [`header`], [`record`]
+//! - [`records`]: the records of one event, read; [`mod@change`]: events written
+//! - [`sort`]: the rows of a batch in order, in bounded memory
 
+pub mod change;
 pub mod header;
 pub mod record;
+pub mod records;
 pub mod sort;
+
+pub use change::{Change, Chunks};
+pub use records::Records;
 
 use crate::error::{Error, Kind, Result};
 use header::Header;
 use record::Record;
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Builder, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use std::cell::RefCell;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 const EVENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("events");
@@ -26,23 +37,35 @@ const FORMAT: &[u8] = b"1";
 /// Memory for the store's pages (its own default is 1 GiB).
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
-/// A chunk is closed before it grows beyond this: with its key it fits a 16 KiB page.
-const CHUNK_BYTES: usize = 15 * 1024;
+/// The meta value that is reckoned from all records. A change of records takes it
+/// away, so it is there only if it is true and all that follows from it was done.
+pub const SUMMARY: &str = "summary";
 
 /// Name of the file in the state directory.
 pub const FILE_NAME: &str = "ledger.redb";
 
+/// Name that a damaged file gets, for whoever wants to know why.
+const SET_ASIDE: &str = "ledger.redb.damaged";
+
 /// The open ledger.
 pub struct Ledger {
-    database: Database,
+    store: RefCell<Store>,
     path: PathBuf,
 }
 
-/// One pass over the records of an event, or a change of many events that becomes
-/// true at once.
-pub struct Change<'a> {
-    transaction: WriteTransaction,
-    ledger: &'a Ledger,
+/// The file. Opening it for writing marks it at once, so that is left until
+/// something is to be written: a pass without news does not touch it.
+enum Store {
+    Reading(ReadOnlyDatabase),
+    Writing(Database),
+    /// Between the two; also where the second could not be opened.
+    Closed,
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
 }
 
 impl Ledger {
@@ -52,16 +75,16 @@ impl Ledger {
     /// [`Kind::CannotWrite`]: the file cannot be opened, or is not one of ours.
     pub fn open(directory: &Path) -> Result<Ledger> {
         let path = directory.join(FILE_NAME);
-        let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create(&path).map_err(|e| {
-            Error::new(
-                Kind::CannotWrite,
-                format!(
-                    "the ledger {} cannot be opened: {e}; if it is damaged, remove it and run `misp2memcached load --full`",
-                    path.display()
-                ),
-            )
-        })?;
-        let ledger = Ledger { database, path };
+        // What cannot be read so (it does not exist, or was cut off while written)
+        // is opened for writing, which makes or repairs it.
+        let store = match builder().open_read_only(&path) {
+            Ok(database) => Store::Reading(database),
+            Err(_) => Store::Closed,
+        };
+        let ledger = Ledger { store: RefCell::new(store), path };
+        if matches!(*ledger.store.borrow(), Store::Closed) {
+            ledger.open_for_writing()?;
+        }
         match ledger.meta("format")? {
             Some(format) if format == FORMAT => {}
             Some(format) => {
@@ -82,6 +105,56 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// Opens the ledger for a pass that fetches every event again: one that is
+    /// damaged, or of another version, is set aside and begun anew.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`], where a new one cannot be made either.
+    pub fn open_or_rebuild(directory: &Path) -> Result<Ledger> {
+        // The store panics on some kinds of damage; that is damage too, and no bug of the pass.
+        let whole = catch_unwind(|| {
+            let ledger = Ledger::open(directory)?;
+            ledger.headers()?;
+            ledger.for_each(|_, _| Ok(()))?;
+            Ok::<Ledger, Error>(ledger)
+        });
+        let reason = match whole {
+            Ok(Ok(ledger)) => return Ok(ledger),
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => "it is damaged".to_owned(),
+        };
+        let (path, aside) = (directory.join(FILE_NAME), directory.join(SET_ASIDE));
+        log::warn!("{reason}; it is set aside as {} and built anew", aside.display());
+        std::fs::rename(&path, &aside).map_err(|e| {
+            Error::new(Kind::CannotWrite, format!("{} cannot be renamed to {}: {e}", path.display(), aside.display()))
+        })?;
+        Ledger::open(directory)
+    }
+
+    fn open_for_writing(&self) -> Result<()> {
+        let mut store = self.store.borrow_mut();
+        if matches!(*store, Store::Writing(_)) {
+            return Ok(());
+        }
+        *store = Store::Closed;
+        let database = builder().create(&self.path).map_err(|e| {
+            let path = self.path.display();
+            let advice = "if it is damaged, remove it and run `misp2memcached load --full`";
+            Error::new(Kind::CannotWrite, format!("the ledger {path} cannot be opened: {e}; {advice}"))
+        })?;
+        *store = Store::Writing(database);
+        Ok(())
+    }
+
+    fn begin_read(&self) -> Result<ReadTransaction> {
+        let begun = match &*self.store.borrow() {
+            Store::Reading(database) => database.begin_read(),
+            Store::Writing(database) => database.begin_read(),
+            Store::Closed => return Err(self.broken("it is closed")),
+        };
+        begun.map_err(|e| self.broken(e))
+    }
+
     /// Bytes of the file.
     pub fn file_size(&self) -> u64 {
         std::fs::metadata(&self.path).map_or(0, |m| m.len())
@@ -100,7 +173,7 @@ impl Ledger {
     /// # Errors
     /// [`Kind::CannotWrite`]: the file cannot be read.
     pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let read = self.database.begin_read().map_err(|e| self.broken(e))?;
+        let read = self.begin_read()?;
         let table = match read.open_table(META) {
             Ok(table) => table,
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -114,7 +187,7 @@ impl Ledger {
     /// # Errors
     /// [`Kind::CannotWrite`]: the file cannot be read.
     pub fn headers(&self) -> Result<Vec<(u64, Header)>> {
-        let read = self.database.begin_read().map_err(|e| self.broken(e))?;
+        let read = self.begin_read()?;
         let table = read.open_table(EVENTS).map_err(|e| self.broken(e))?;
         let mut headers = Vec::new();
         for row in table.iter().map_err(|e| self.broken(e))? {
@@ -129,7 +202,7 @@ impl Ledger {
     /// # Errors
     /// Those of `each`, and [`Kind::CannotWrite`]: the file cannot be read.
     pub fn for_each(&self, mut each: impl FnMut(u64, Record<'_>) -> Result<()>) -> Result<()> {
-        let read = self.database.begin_read().map_err(|e| self.broken(e))?;
+        let read = self.begin_read()?;
         let table = read.open_table(RECORDS).map_err(|e| self.broken(e))?;
         for row in table.iter().map_err(|e| self.broken(e))? {
             let (key, chunk) = row.map_err(|e| self.broken(e))?;
@@ -163,232 +236,25 @@ impl Ledger {
     /// # Errors
     /// [`Kind::CannotWrite`]: the file cannot be read.
     pub fn has_removals(&self) -> Result<bool> {
-        let read = self.database.begin_read().map_err(|e| self.broken(e))?;
+        let read = self.begin_read()?;
         let table = read.open_table(REMOVALS).map_err(|e| self.broken(e))?;
         Ok(table.first().map_err(|e| self.broken(e))?.is_some())
     }
 
-    /// Begins a change.
+    /// Begins a change. Records that are being read must have been opened after the
+    /// first change began.
     ///
     /// # Errors
     /// [`Kind::CannotWrite`].
     pub fn change(&self) -> Result<Change<'_>> {
-        let transaction = self.database.begin_write().map_err(|e| self.broken(e))?;
-        Ok(Change { transaction, ledger: self })
-    }
-}
-
-/// The records of one event, one after the other.
-pub struct Records<'a> {
-    ledger: &'a Ledger,
-    read: ReadTransaction,
-    table: TableDefinition<'static, (u64, u32), &'static [u8]>,
-    event: u64,
-    chunk: Vec<u8>,
-    /// Where the current record begins.
-    at: usize,
-    next_chunk: u32,
-}
-
-impl<'a> Records<'a> {
-    fn open(
-        ledger: &'a Ledger,
-        table: TableDefinition<'static, (u64, u32), &'static [u8]>,
-        event: u64,
-    ) -> Result<Records<'a>> {
-        let read = ledger.database.begin_read().map_err(|e| ledger.broken(e))?;
-        let mut records = Records { ledger, read, table, event, chunk: Vec::new(), at: 0, next_chunk: 0 };
-        records.load()?;
-        Ok(records)
-    }
-
-    fn load(&mut self) -> Result<()> {
-        self.chunk.clear();
-        self.at = 0;
-        let broken = |e: &dyn std::fmt::Display| self.ledger.broken(e);
-        let table = self.read.open_table(self.table).map_err(|e| broken(&e))?;
-        if let Some(chunk) = table.get((self.event, self.next_chunk)).map_err(|e| broken(&e))? {
-            self.chunk.extend_from_slice(chunk.value());
-            self.next_chunk += 1;
-        }
-        Ok(())
-    }
-
-    /// The current record; `None` behind the last.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`]: the file is damaged.
-    pub fn current(&self) -> Result<Option<Record<'_>>> {
-        Ok(record::read(&self.chunk[self.at..]).map_err(|_| self.ledger.damaged())?.map(|(record, _)| record))
-    }
-
-    /// Goes on to the next record.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`]: the file cannot be read.
-    pub fn advance(&mut self) -> Result<()> {
-        let Some(record) = self.current()? else { return Ok(()) };
-        self.at += record.encoded_len();
-        if self.at == self.chunk.len() {
-            self.load()?;
-        }
-        Ok(())
-    }
-}
-
-/// Chunks of an event that are held before they are written: an event whose
-/// records turn out to be unchanged is then not written at all.
-const HELD_CHUNKS: usize = 256;
-
-/// Cuts a sorted list of records into chunks.
-#[derive(Debug, Default)]
-pub struct Chunks {
-    chunk: Vec<u8>,
-    held: Vec<Vec<u8>>,
-    number: u32,
-}
-
-impl Chunks {
-    /// Whether some of the list stands in the change already.
-    pub fn is_written(&self) -> bool {
-        self.number > 0
-    }
-}
-
-impl Change<'_> {
-    fn create_tables(&self) -> Result<()> {
-        let broken = |e: redb::TableError| self.ledger.broken(e);
-        self.transaction.open_table(EVENTS).map_err(broken)?;
-        self.transaction.open_table(RECORDS).map_err(broken)?;
-        self.transaction.open_table(REMOVALS).map_err(broken)?;
-        Ok(())
-    }
-
-    /// Sets a value that stands beside the events.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`].
-    pub fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<()> {
-        let mut table = self.transaction.open_table(META).map_err(|e| self.ledger.broken(e))?;
-        table.insert(name, value).map_err(|e| self.ledger.broken(e))?;
-        Ok(())
-    }
-
-    /// Sets the header of an event.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`].
-    pub fn set_header(&mut self, event: u64, header: &Header) -> Result<()> {
-        let mut table = self.transaction.open_table(EVENTS).map_err(|e| self.ledger.broken(e))?;
-        table.insert(event, header.encode().as_slice()).map_err(|e| self.ledger.broken(e))?;
-        Ok(())
-    }
-
-    /// Appends a record to the list that replaces the records of an event.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`].
-    pub fn put(&mut self, event: u64, chunks: &mut Chunks, record: Record<'_>) -> Result<()> {
-        self.append(RECORDS, event, chunks, record)
-    }
-
-    /// Ends that list: what the event had beyond it goes.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`].
-    pub fn finish(&mut self, event: u64, chunks: Chunks) -> Result<()> {
-        self.end(RECORDS, event, chunks)
-    }
-
-    /// Appends a record to the list of those that are to go.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`].
-    pub fn put_removal(&mut self, event: u64, chunks: &mut Chunks, record: Record<'_>) -> Result<()> {
-        self.append(REMOVALS, event, chunks, record)
-    }
-
-    /// Ends that list.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`].
-    pub fn finish_removals(&mut self, event: u64, chunks: Chunks) -> Result<()> {
-        self.end(REMOVALS, event, chunks)
-    }
-
-    /// Forgets the removals of all events.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`].
-    pub fn clear_removals(&mut self) -> Result<()> {
-        self.transaction.delete_table(REMOVALS).map_err(|e| self.ledger.broken(e))?;
-        self.transaction.open_table(REMOVALS).map_err(|e| self.ledger.broken(e))?;
-        Ok(())
-    }
-
-    /// Forgets an event.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`].
-    pub fn forget(&mut self, event: u64) -> Result<()> {
-        self.end(RECORDS, event, Chunks::default())?;
-        self.end(REMOVALS, event, Chunks::default())?;
-        let mut table = self.transaction.open_table(EVENTS).map_err(|e| self.ledger.broken(e))?;
-        table.remove(event).map_err(|e| self.ledger.broken(e))?;
-        Ok(())
-    }
-
-    /// Makes the change true, on disk when this returns.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`]: nothing of it is true.
-    pub fn commit(self) -> Result<()> {
-        let ledger = self.ledger;
-        self.transaction.commit().map_err(|e| ledger.broken(e))
-    }
-
-    fn append(
-        &mut self,
-        table: TableDefinition<(u64, u32), &'static [u8]>,
-        event: u64,
-        chunks: &mut Chunks,
-        record: Record<'_>,
-    ) -> Result<()> {
-        if !chunks.chunk.is_empty() && chunks.chunk.len() + record.encoded_len() > CHUNK_BYTES {
-            chunks.held.push(std::mem::take(&mut chunks.chunk));
-            if chunks.held.len() >= HELD_CHUNKS {
-                self.write_held(table, event, chunks)?;
+        self.open_for_writing()?;
+        match &*self.store.borrow() {
+            Store::Writing(database) => {
+                let transaction = database.begin_write().map_err(|e| self.broken(e))?;
+                Ok(Change::new(transaction, self))
             }
+            Store::Reading(_) | Store::Closed => Err(self.broken("it is closed")),
         }
-        record.write(&mut chunks.chunk);
-        Ok(())
-    }
-
-    fn write_held(
-        &mut self,
-        table: TableDefinition<(u64, u32), &'static [u8]>,
-        event: u64,
-        chunks: &mut Chunks,
-    ) -> Result<()> {
-        let mut table = self.transaction.open_table(table).map_err(|e| self.ledger.broken(e))?;
-        for chunk in chunks.held.drain(..) {
-            table.insert((event, chunks.number), chunk.as_slice()).map_err(|e| self.ledger.broken(e))?;
-            chunks.number += 1;
-        }
-        Ok(())
-    }
-
-    fn end(&mut self, table: TableDefinition<(u64, u32), &'static [u8]>, event: u64, mut chunks: Chunks) -> Result<()> {
-        if !chunks.chunk.is_empty() {
-            chunks.held.push(std::mem::take(&mut chunks.chunk));
-        }
-        self.write_held(table, event, &mut chunks)?;
-        let mut table = self.transaction.open_table(table).map_err(|e| self.ledger.broken(e))?;
-        let mut number = chunks.number;
-        while table.remove((event, number)).map_err(|e| self.ledger.broken(e))?.is_some() {
-            number += 1;
-        }
-        Ok(())
     }
 }
 
@@ -448,6 +314,19 @@ mod tests {
     }
 
     #[test]
+    fn reading_leaves_no_trace() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(Ledger::open(directory.path()).unwrap());
+        let path = directory.path().join(FILE_NAME);
+        let state = || (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap().modified().unwrap());
+        let before = state();
+        let ledger = Ledger::open(directory.path()).unwrap();
+        assert!(ledger.headers().unwrap().is_empty() && !ledger.has_removals().unwrap());
+        drop(ledger);
+        assert_eq!(state(), before);
+    }
+
+    #[test]
     fn a_newer_file_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(directory.path()).unwrap();
@@ -468,5 +347,48 @@ mod tests {
         let error = Ledger::open(directory.path()).err().unwrap();
         assert_eq!(error.kind(), Kind::CannotWrite);
         assert!(error.to_string().contains("--full"), "{error}");
+    }
+
+    /// Whatever bytes are wrong: a full pass has a ledger to work with.
+    #[test]
+    fn damage_anywhere_is_rebuilt() {
+        let mut rebuilt = 0;
+        for seed in 0..40u64 {
+            let directory = tempfile::tempdir().unwrap();
+            {
+                let ledger = Ledger::open(directory.path()).unwrap();
+                let mut change = ledger.change().unwrap();
+                let mut chunks = Chunks::default();
+                for i in 0..3000 {
+                    change.put(7, &mut chunks, record(&format!("{i:032x}"))).unwrap();
+                }
+                change.finish(7, chunks).unwrap();
+                change.set_header(7, &Header { records: 3000, ..Header::default() }).unwrap();
+                change.commit().unwrap();
+            }
+            let path = directory.path().join(FILE_NAME);
+            let mut bytes = std::fs::read(&path).unwrap();
+            // A different part of the file each time, a page's worth of garbage.
+            let at = (seed as usize * 104_729) % (bytes.len() - 4096);
+            bytes[at..at + 4096].iter_mut().enumerate().for_each(|(i, b)| *b ^= (i as u8) | 1);
+            if seed % 5 == 0 {
+                bytes.truncate(bytes.len() / 3);
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            let ledger = Ledger::open_or_rebuild(directory.path()).unwrap();
+            rebuilt += u32::from(directory.path().join(SET_ASIDE).exists());
+            let mut records = 0;
+            ledger
+                .for_each(|_, _| {
+                    records += 1;
+                    Ok(())
+                })
+                .unwrap();
+            assert!(records == 0 || records == 3000, "{records}");
+            let mut change = ledger.change().unwrap();
+            change.set_meta("question", b"x").unwrap();
+            change.commit().unwrap();
+        }
+        assert!(rebuilt > 5, "{rebuilt}");
     }
 }

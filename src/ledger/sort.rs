@@ -1,4 +1,4 @@
-//! The rows of a batch of events, sorted by event and record, in bounded memory.
+//! Rows sorted by event and record, or by record and event, in bounded memory.
 //!
 //! Rows arrive as MISP sends them (by type, by id). What does not fit is sorted
 //! and written to an unnamed temporary file; the runs are merged when read. So an
@@ -27,10 +27,34 @@ struct Entry {
     kind: MispType,
 }
 
+/// What rows are sorted by first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Event, namespace, value, type: the rows of an event stand together.
+    ByEvent,
+    /// Namespace, value, event, type: the rows of a key stand together.
+    ByKey,
+}
+
+impl Order {
+    fn compare(self, a: &(u64, Record<'_>), b: &(u64, Record<'_>)) -> Ordering {
+        match self {
+            Order::ByEvent => a.0.cmp(&b.0).then_with(|| a.1.order(&b.1)),
+            Order::ByKey => (a.1.namespace, a.1.value.as_bytes(), a.0, a.1.kind).cmp(&(
+                b.1.namespace,
+                b.1.value.as_bytes(),
+                b.0,
+                b.1.kind,
+            )),
+        }
+    }
+}
+
 /// Takes rows in any order.
 #[derive(Debug)]
 pub struct Sorter {
-    arena: Vec<u8>,
+    order: Order,
+    arena: String,
     entries: Vec<Entry>,
     runs: Vec<File>,
     directory: std::path::PathBuf,
@@ -39,8 +63,15 @@ pub struct Sorter {
 
 impl Sorter {
     /// A sorter whose temporary files are made in `directory`.
-    pub fn new(directory: &Path, run_bytes: usize) -> Sorter {
-        Sorter { arena: Vec::new(), entries: Vec::new(), runs: Vec::new(), directory: directory.to_owned(), run_bytes }
+    pub fn new(directory: &Path, run_bytes: usize, order: Order) -> Sorter {
+        Sorter {
+            order,
+            arena: String::new(),
+            entries: Vec::new(),
+            runs: Vec::new(),
+            directory: directory.to_owned(),
+            run_bytes,
+        }
     }
 
     /// Takes one row.
@@ -50,7 +81,7 @@ impl Sorter {
     pub fn push(&mut self, event: u64, record: Record<'_>) -> io::Result<()> {
         let start = self.arena.len() as u32;
         let value = record.value.as_bytes();
-        self.arena.extend_from_slice(value);
+        self.arena.push_str(record.value);
         let mut head = [0; 8];
         let n = value.len().min(8);
         head[..n].copy_from_slice(&value[..n]);
@@ -69,24 +100,31 @@ impl Sorter {
         Ok(())
     }
 
-    fn value(&self, entry: &Entry) -> &[u8] {
+    fn value(&self, entry: &Entry) -> &str {
         &self.arena[entry.start as usize..entry.start as usize + usize::from(entry.len)]
     }
 
     fn sort(&mut self) {
         let mut entries = std::mem::take(&mut self.entries);
-        entries.sort_unstable_by(|a, b| {
-            (a.event, a.namespace, a.head)
-                .cmp(&(b.event, b.namespace, b.head))
-                .then_with(|| self.value(a).cmp(self.value(b)))
-                .then_with(|| a.kind.cmp(&b.kind))
-        });
+        match self.order {
+            Order::ByEvent => entries.sort_unstable_by(|a, b| {
+                (a.event, a.namespace, a.head)
+                    .cmp(&(b.event, b.namespace, b.head))
+                    .then_with(|| self.value(a).cmp(self.value(b)))
+                    .then_with(|| a.kind.cmp(&b.kind))
+            }),
+            Order::ByKey => entries.sort_unstable_by(|a, b| {
+                (a.namespace, a.head)
+                    .cmp(&(b.namespace, b.head))
+                    .then_with(|| self.value(a).cmp(self.value(b)))
+                    .then_with(|| (a.event, a.kind).cmp(&(b.event, b.kind)))
+            }),
+        }
         self.entries = entries;
     }
 
     fn row(&self, entry: &Entry) -> (u64, Record<'_>) {
-        // Only whole strings were pushed.
-        let value = std::str::from_utf8(self.value(entry)).unwrap_or_default();
+        let value = self.value(entry);
         (entry.event, Record { namespace: entry.namespace, kind: entry.kind, timestamp: entry.timestamp, value })
     }
 
@@ -206,7 +244,7 @@ impl Sorted {
             self.memory.entries.get(self.next).map(|e| (Source::Memory, self.memory.row(e)));
         for (i, run) in self.runs.iter().enumerate() {
             if let Ok(Some(row)) = run.row()
-                && best.as_ref().is_none_or(|(_, b)| compare(&row, b) == Ordering::Less)
+                && best.as_ref().is_none_or(|(_, b)| self.memory.order.compare(&row, b) == Ordering::Less)
             {
                 best = Some((Source::Run(i), row));
             }
@@ -215,18 +253,14 @@ impl Sorted {
     }
 }
 
-fn compare(a: &(u64, Record<'_>), b: &(u64, Record<'_>)) -> Ordering {
-    a.0.cmp(&b.0).then_with(|| a.1.order(&b.1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn sorted(rows: &[(u64, u8, String)], run_bytes: usize) -> Vec<(u64, u8, String)> {
+    fn sorted(rows: &[(u64, u8, String)], run_bytes: usize, order: Order) -> Vec<(u64, u8, String)> {
         let kind = MispType::from_name("md5").unwrap();
-        let mut sorter = Sorter::new(&std::env::temp_dir(), run_bytes);
+        let mut sorter = Sorter::new(&std::env::temp_dir(), run_bytes, order);
         for (event, code, value) in rows {
             let namespace = Namespace::from_code(*code).unwrap();
             sorter.push(*event, Record { namespace, kind, timestamp: 1, value }).unwrap();
@@ -246,8 +280,11 @@ mod tests {
         fn in_memory_and_from_runs(rows in proptest::collection::vec((1u64..5, 0u8..4, "[a-c\\x00é]{0,12}"), 0..200)) {
             let mut expected = rows.clone();
             expected.sort();
-            prop_assert_eq!(&sorted(&rows, RUN_BYTES), &expected);
-            prop_assert_eq!(&sorted(&rows, 500), &expected);
+            prop_assert_eq!(&sorted(&rows, RUN_BYTES, Order::ByEvent), &expected);
+            prop_assert_eq!(&sorted(&rows, 500, Order::ByEvent), &expected);
+            expected.sort_by(|a, b| (a.1, &a.2, a.0).cmp(&(b.1, &b.2, b.0)));
+            prop_assert_eq!(&sorted(&rows, RUN_BYTES, Order::ByKey), &expected);
+            prop_assert_eq!(&sorted(&rows, 500, Order::ByKey), &expected);
         }
     }
 }

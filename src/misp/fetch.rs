@@ -12,15 +12,17 @@ use super::retry::Retry;
 use super::stream::{self, ATTRIBUTES, Broken, RowType};
 use crate::error::{Error, Kind, Result};
 use crate::indicator::{MispType, Namespace, Skip, split};
+use crate::interrupt;
 use crate::ledger::record::{MAX_VALUE, Record};
-use crate::ledger::sort::{RUN_BYTES, Sorted, Sorter};
+use crate::ledger::sort::{Order, RUN_BYTES, Sorted, Sorter};
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
+use std::time::Duration;
 
 const SEARCH: &str = "/attributes/restSearch";
 
@@ -31,6 +33,9 @@ const MAX_ROWS: u64 = 10_000_000;
 
 /// Batches that wait for the ledger: enough to keep it busy, few enough for memory.
 const WAITING: usize = 1;
+
+/// How long a signal may go unnoticed while MISP is waited for.
+const LOOK_UP: Duration = Duration::from_millis(200);
 
 /// A value that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,42 +82,58 @@ pub fn fetch(
     if events.is_empty() || query.searches() == 0 {
         return Ok(());
     }
-    let work = Work {
+    let work = Arc::new(Work {
         queue: Mutex::new(Queue { waiting: events.iter().copied().collect(), pace: Pace::new(page_size) }),
         stop: AtomicBool::new(false),
-        client,
-        query,
-        directory,
+        client: client.clone(),
+        query: query.clone(),
+        directory: directory.to_owned(),
         most: MAX_ROWS,
-    };
-    thread::scope(|scope| {
-        let (sender, receiver) = sync_channel::<Result<Batch>>(WAITING);
-        for _ in 0..connections.min(events.len()) {
-            let sender = sender.clone();
-            let work = &work;
-            scope.spawn(move || work.run(&sender));
-        }
-        drop(sender);
-        let mut result = Ok(());
-        for batch in receiver {
-            if result.is_ok() {
-                result = batch.and_then(&mut each);
-                if result.is_err() {
-                    work.stop.store(true, Ordering::Relaxed);
-                }
+    });
+    let (sender, receiver) = sync_channel::<Result<Batch>>(WAITING);
+    for _ in 0..connections.min(events.len()) {
+        let (sender, work) = (sender.clone(), Arc::clone(&work));
+        thread::spawn(move || work.run(&sender));
+    }
+    drop(sender);
+    // A connection that waits for MISP's answer cannot be woken: after an error it
+    // is left to end by itself, and what it brings is dropped.
+    let _stop = Stop(&work.stop);
+    let mut missing = events.len();
+    while missing > 0 {
+        match receiver.recv_timeout(LOOK_UP) {
+            Ok(batch) => {
+                let batch = batch?;
+                missing -= batch.events.len();
+                each(batch)?;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                let text = format!("{missing} events were not fetched, and nobody said why");
+                return Err(Error::new(Kind::Bug, text));
             }
         }
-        result
-    })
+        interrupt::check()?;
+    }
+    Ok(())
+}
+
+/// Tells the connections to end when the work does, however it does.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What the connections share.
-struct Work<'a> {
+struct Work {
     queue: Mutex<Queue>,
     stop: AtomicBool,
-    client: &'a Client,
-    query: &'a Query,
-    directory: &'a Path,
+    client: Client,
+    query: Query,
+    directory: PathBuf,
     /// [`MAX_ROWS`].
     most: u64,
 }
@@ -141,7 +162,7 @@ impl Queue {
     }
 }
 
-impl Work<'_> {
+impl Work {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -184,8 +205,8 @@ impl Work<'_> {
     fn batch(&self, events: &[u64], limit: usize) -> Result<Batch, Failure> {
         let mut taker = Taker {
             events,
-            query: self.query,
-            sorter: Sorter::new(self.directory, RUN_BYTES),
+            query: &self.query,
+            sorter: Sorter::new(&self.directory, RUN_BYTES, Order::ByEvent),
             attributes: 0,
             skipped: Vec::new(),
             published_at: HashMap::new(),
@@ -198,12 +219,12 @@ impl Work<'_> {
                     return Err(Failure::Final(Error::new(Kind::Unavailable, text)));
                 }
                 if page.saturating_mul(limit as u64) >= self.most {
-                    return Err(too_many(self.client, SEARCH, self.most, "rows"));
+                    return Err(too_many(&self.client, SEARCH, self.most, "rows"));
                 }
                 page += 1;
             }
         }
-        let rows = taker.sorter.finish().map_err(|e| Failure::Final(temporary(self.directory, &e)))?;
+        let rows = taker.sorter.finish().map_err(|e| Failure::Final(temporary(&self.directory, &e)))?;
         Ok(Batch {
             events: events.to_vec(),
             rows,
@@ -225,8 +246,8 @@ impl Work<'_> {
         };
         let rows = stream::rows::<Attributes, Reason>(response, ATTRIBUTES, take).map_err(|reason| {
             match reason {
-                Reason::Broken(b) => broken(self.client, path, b),
-                Reason::TooMany => too_many(self.client, path, limit, "rows"),
+                Reason::Broken(b) => broken(&self.client, path, b),
+                Reason::TooMany => too_many(&self.client, path, limit, "rows"),
                 Reason::Foreign(event) => {
                     let text = format!(
                         "{}{path}: an attribute of event {event} came, which was not asked for: MISP did not read the request's filter",
@@ -234,7 +255,7 @@ impl Work<'_> {
                     );
                     Failure::Final(Error::new(Kind::Untrusted, text))
                 }
-                Reason::Temporary(e) => Failure::Final(temporary(self.directory, &e)),
+                Reason::Temporary(e) => Failure::Final(temporary(&self.directory, &e)),
             }
         })?;
         let whole = Page { limit, rows, skipped, result_count: count };

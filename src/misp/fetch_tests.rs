@@ -19,9 +19,9 @@ fn fetched(most: u64) -> Result<Batch, Failure> {
     let work = Work {
         queue: Mutex::new(Queue { waiting: VecDeque::new(), pace: Pace::new(5) }),
         stop: AtomicBool::new(false),
-        client: &client,
-        query: &Query::new(&config, NOW),
-        directory: directory.path(),
+        client,
+        query: Query::new(&config, NOW),
+        directory: directory.path().to_owned(),
         most,
     };
     work.batch(&[1], 5)

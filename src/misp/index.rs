@@ -6,6 +6,7 @@ use super::fetch::{broken, too_many};
 use super::retry::Retry;
 use super::stream::{self, BARE, RowType};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 use std::io::Read;
 
 /// Events that are believed where MISP does not say how many there are: fifty
@@ -33,9 +34,10 @@ impl RowType for Events {
 pub fn fetch(client: &Client) -> Result<Index> {
     let mut retry = Retry::default();
     loop {
+        interrupt::check()?;
         match once(client) {
             Ok(index) => return Ok(index),
-            Err(failure) => retry.wait(failure, false, &|| false)?,
+            Err(failure) => retry.wait(failure, false, &interrupt::requested)?,
         }
     }
 }

@@ -54,57 +54,103 @@ where
     T: RowType,
     E: From<Broken>,
 {
-    let mut input = Input { reader, buffer: vec![0; PIECE], start: 0, end: 0, over: false, read: 0 };
+    let mut input = Input { reader, buffer: vec![0; PIECE], start: 0, end: 0, over: false };
     for token in envelope.open {
         input.expect(token)?;
     }
-    let mut count = 0;
-    if input.peek()? != b']' {
-        loop {
-            let used = loop {
-                if let Some(used) = one::<T, E>(&input.buffer[input.start..input.end], count + 1, &mut each)? {
-                    break used;
-                }
-                if input.end - input.start > MAX_ROW {
-                    return Err(Broken::NotJson(format!("row {} is larger than {MAX_ROW} bytes", count + 1)).into());
-                }
-                input.more()?;
-            };
-            input.start += used;
-            count += 1;
-            if input.peek()? != b',' {
-                break;
-            }
-            input.start += 1;
-            input.peek()?;
+    let mut list = List { place: Place::First, rows: 0 };
+    loop {
+        let text = utf8(&input.buffer[input.start..input.end])?;
+        let used = list.read::<T, E>(text, &mut each)?;
+        input.start += used;
+        if list.place == Place::End {
+            break;
         }
+        if input.end - input.start > MAX_ROW {
+            return Err(Broken::NotJson(format!("row {} is larger than {MAX_ROW} bytes", list.rows + 1)).into());
+        }
+        input.more()?;
     }
     for token in envelope.close {
         input.expect(token)?;
     }
     input.only_blanks_follow()?;
-    Ok(count)
+    Ok(list.rows)
 }
 
-/// Parses the row that `bytes` begin with; `None` where it is not all there.
-fn one<T, E>(
-    bytes: &[u8],
-    number: u64,
-    each: &mut impl for<'a> FnMut(T::Row<'a>) -> Result<(), E>,
-) -> Result<Option<usize>, E>
-where
-    T: RowType,
-    E: From<Broken>,
-{
-    let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter::<T::Row<'_>>();
-    match stream.next() {
-        Some(Ok(row)) => {
-            let used = stream.byte_offset();
-            each(row)?;
-            Ok(Some(used))
+/// The text that `bytes` begin with: a character that the end cuts is left for
+/// later. Checked once for many rows, which is what makes it cheap.
+fn utf8(bytes: &[u8]) -> Result<&str, Broken> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(e) if e.error_len().is_none() => Ok(std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or_default()),
+        Err(_) => Err(Broken::NotJson("it is not UTF-8".into())),
+    }
+}
+
+/// Where in the list the next byte stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Behind the `[`: a row, or the end of the list.
+    First,
+    /// Behind a row: a comma, or the end of the list.
+    Behind,
+    /// Behind a comma: a row.
+    Row,
+    /// At the `]`.
+    End,
+}
+
+/// A list that is read piece by piece.
+struct List {
+    place: Place,
+    rows: u64,
+}
+
+impl List {
+    /// Takes all rows that `text` holds whole; returns how many bytes that were.
+    fn read<T, E>(&mut self, text: &str, each: &mut impl for<'a> FnMut(T::Row<'a>) -> Result<(), E>) -> Result<usize, E>
+    where
+        T: RowType,
+        E: From<Broken>,
+    {
+        let mut at = 0;
+        loop {
+            at += text[at..].bytes().take_while(u8::is_ascii_whitespace).count();
+            let Some(next) = text.as_bytes().get(at) else { return Ok(at) };
+            match (self.place, next) {
+                (Place::First | Place::Behind, b']') => {
+                    self.place = Place::End;
+                    return Ok(at);
+                }
+                (Place::Behind, b',') => {
+                    at += 1;
+                    self.place = Place::Row;
+                }
+                (Place::First | Place::Row, _) => {
+                    let mut stream = serde_json::Deserializer::from_str(&text[at..]).into_iter::<T::Row<'_>>();
+                    match stream.next() {
+                        Some(Ok(row)) => {
+                            at += stream.byte_offset();
+                            each(row)?;
+                            self.rows += 1;
+                            self.place = Place::Behind;
+                        }
+                        Some(Err(e)) if !e.is_eof() => {
+                            return Err(Broken::NotJson(format!("row {}: {e}", self.rows + 1)).into());
+                        }
+                        // The row goes on behind the end of the text.
+                        _ => return Ok(at),
+                    }
+                }
+                (Place::Behind | Place::End, _) => {
+                    let there: String = text[at..].chars().take(40).collect();
+                    let what =
+                        format!("a comma was expected behind row {}, found: {}", self.rows, there.escape_debug());
+                    return Err(Broken::NotJson(what).into());
+                }
+            }
         }
-        Some(Err(e)) if !e.is_eof() => Err(Broken::NotJson(format!("row {number}: {e}")).into()),
-        _ => Ok(None),
     }
 }
 
@@ -120,7 +166,6 @@ struct Input<R> {
     start: usize,
     end: usize,
     over: bool,
-    read: u64,
 }
 
 impl<R: Read> Input<R> {
@@ -144,10 +189,7 @@ impl<R: Read> Input<R> {
                     self.over = true;
                     break;
                 }
-                Ok(n) => {
-                    self.end += n;
-                    self.read += n as u64;
-                }
+                Ok(n) => self.end += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(Broken::Io(e)),
             }
@@ -263,9 +305,19 @@ mod tests {
             "{\"response\": {\"Attribute\": [7]}}",
             "{\"response\": {\"Attribute\": []}} and more",
             "{\"response\": {\"Attribute\": [,]}}",
+            "{\"response\": {\"Attribute\": []]}}",
         ] {
             assert!(matches!(read_all(text, 50), Err(Broken::NotJson(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text() {
+        let mut answer = format!("{{\"response\": {{\"Attribute\": [{}]}}}}", row("a")).into_bytes();
+        let at = answer.iter().position(|b| *b == b'a').unwrap();
+        answer[at] = 0xff;
+        let read = rows::<Attributes, Broken>(&answer[..], ATTRIBUTES, |_| Ok(()));
+        assert!(matches!(read, Err(Broken::NotJson(_))));
     }
 
     #[test]

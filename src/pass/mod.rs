@@ -2,8 +2,10 @@
 //!
 //! - Pure: [`window`], [`plan`], [`guard`], [`diff`], [`terms`], [`tally`]
 //! - [`refill`]: servers that lost their data; [`writer`]: events into ledger and
-//!   memcached; [`survey`]: the ledger read once; [`run`]: all of it in order
+//!   memcached; [`verify`]: memcached held against the ledger; [`survey`]: the
+//!   ledger read once; [`run`]: all of it in order
 
+pub mod applier;
 pub mod diff;
 mod falco_files;
 pub mod guard;
@@ -12,8 +14,10 @@ mod preview;
 pub mod progress;
 pub mod refill;
 pub mod run;
+mod servers;
 pub mod survey;
 pub mod tally;
 pub mod terms;
+pub mod verify;
 pub mod window;
 pub mod writer;

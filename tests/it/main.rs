@@ -4,8 +4,15 @@
 //! file beside this one, named here.
 
 mod commands;
+mod cut_off_end;
+mod docs;
+mod edges;
+mod interrupt;
 mod messages;
 mod misp_faults;
 mod misp_limits;
+mod recorded;
 mod sample_misp;
 mod support;
+mod verify;
+mod worlds;

@@ -6,26 +6,37 @@ use misp2memcached::demo::SampleMisp;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+/// A new directory, in memory where the machine has such a place: each pass waits for
+/// the disk several times, and some hundred passes on a busy disk take minutes.
+fn directory() -> tempfile::TempDir {
+    let in_memory = tempfile::tempdir_in("/dev/shm");
+    in_memory.or_else(|_| tempfile::tempdir()).expect("a directory for temporary files")
+}
+
 /// A configuration of the program, with everything it writes in one directory.
 pub struct Configuration {
     directory: tempfile::TempDir,
     url: String,
     token: String,
     servers: Vec<String>,
+    memcached: String,
     misp: String,
     extra: String,
+    state: Option<PathBuf>,
 }
 
 impl Configuration {
     /// One that loads from `misp` into `memcached`.
     pub fn new(misp: &SampleMisp, memcached: &Memcached) -> Configuration {
         Configuration {
-            directory: tempfile::tempdir().expect("a directory for temporary files"),
+            directory: directory(),
             url: misp.url(),
             token: KEY.to_owned(),
             servers: vec![memcached.server()],
+            memcached: String::new(),
             misp: String::new(),
             extra: String::new(),
+            state: None,
         }
     }
 
@@ -47,6 +58,12 @@ impl Configuration {
         self
     }
 
+    /// Lines of the `memcached` section, without its indentation, instead of those given before.
+    pub fn memcached(&mut self, yaml: &str) -> &mut Configuration {
+        yaml.clone_into(&mut self.memcached);
+        self
+    }
+
     /// Lines of the `misp` section, without its indentation, instead of those given before.
     pub fn misp(&mut self, yaml: &str) -> &mut Configuration {
         yaml.clone_into(&mut self.misp);
@@ -64,9 +81,15 @@ impl Configuration {
         self.directory.path()
     }
 
+    /// The state directory of another configuration instead of one of its own.
+    pub fn state_of(&mut self, directory: &Path) -> &mut Configuration {
+        self.state = Some(directory.to_owned());
+        self
+    }
+
     /// The state directory.
     pub fn state(&self) -> PathBuf {
-        self.directory().join("state")
+        self.state.clone().unwrap_or_else(|| self.directory().join("state"))
     }
 
     /// The file's text.
@@ -74,6 +97,9 @@ impl Configuration {
         let mut yaml = String::from("memcached:\n  servers:\n");
         for server in &self.servers {
             let _ = writeln!(yaml, "    - \"{server}\"");
+        }
+        for line in self.memcached.lines() {
+            let _ = writeln!(yaml, "  {line}");
         }
         let _ = writeln!(yaml, "misp:\n  url: \"{}\"\n  token: \"{}\"", self.url, self.token);
         for line in self.misp.lines() {
@@ -98,10 +124,15 @@ fn the_file_says_what_was_asked_for() {
     let misp = super::sample(misp2memcached::demo::World::new());
     let (one, two) = (Memcached::start(&[]), Memcached::start(&[]));
     let mut configuration = Configuration::new(&misp, &one);
-    configuration.and(&two).misp("to_ids: false\npage_size: 7\n").extra("other:\n  enabled: true\n");
+    configuration
+        .and(&two)
+        .memcached("prefix: other\n")
+        .misp("to_ids: false\npage_size: 7\n")
+        .extra("other:\n  enabled: true\n");
     let path = configuration.write();
     let yaml: serde_yaml::Value = serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert_eq!(yaml["memcached"]["servers"][1].as_str(), Some(two.server().as_str()));
+    assert_eq!(yaml["memcached"]["prefix"].as_str(), Some("other"));
     assert_eq!(yaml["misp"]["url"].as_str(), Some(misp.url().as_str()));
     assert_eq!(yaml["misp"]["token"].as_str(), Some(KEY));
     assert_eq!((yaml["misp"]["page_size"].as_u64(), yaml["other"]["enabled"].as_bool()), (Some(7), Some(true)));

@@ -112,9 +112,13 @@ impl Memcached {
     }
 
     fn kill(&mut self) {
+        // Once it has ended, the socket in its place is its successor's.
+        let was_running = matches!(self.child.try_wait(), Ok(None));
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Place::Unix(socket) = &self.place {
+        if let Place::Unix(socket) = &self.place
+            && was_running
+        {
             let _ = std::fs::remove_file(socket);
         }
     }
@@ -162,26 +166,7 @@ impl Memcached {
 
     /// Value, flags and time to live of a key.
     pub fn item(&self, key: &[u8]) -> Option<Item> {
-        let (key, base64) = wire_key(key);
-        let mut stream = self.ask(format!("mg {key} v f t{base64}\r\n").as_bytes());
-        let head = line(&mut stream);
-        let mut words = head.split(' ');
-        match words.next() {
-            Some("EN") => return None,
-            Some("VA") => {}
-            _ => panic!("memcached answered {head:?} for {key}"),
-        }
-        let length: usize = words.next().and_then(|w| w.parse().ok()).expect("a length");
-        let mut item = Item { value: vec![0; length], flags: 0, ttl: 0 };
-        for word in words {
-            match word.split_at(1) {
-                ("f", flags) => item.flags = flags.parse().expect("flags"),
-                ("t", ttl) => item.ttl = ttl.parse().expect("a time to live"),
-                _ => {}
-            }
-        }
-        stream.read_exact(&mut item.value).expect("the whole value");
-        Some(item)
+        read_item(&mut self.connect().expect("memcached accepts"), key)
     }
 
     /// Sets a key as a foreign writer would; it never expires.
@@ -233,7 +218,8 @@ impl Memcached {
     /// All keys and values whose key begins with `start`.
     pub fn dump(&self, start: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let keys = self.keys().into_iter().filter(|key| key.starts_with(start.as_bytes()));
-        keys.filter_map(|key| self.get(&key).map(|value| (key, value))).collect()
+        let mut stream = self.connect().expect("memcached accepts");
+        keys.filter_map(|key| read_item(&mut stream, &key).map(|item| (key, item.value))).collect()
     }
 
     /// Its counters by name.
@@ -268,6 +254,32 @@ fn line(stream: &mut impl BufRead) -> String {
             }
         }
     }
+}
+
+/// Asks for one item on an open connection.
+fn read_item(stream: &mut BufReader<Box<dyn Stream>>, key: &[u8]) -> Option<Item> {
+    let (key, base64) = wire_key(key);
+    let command = format!("mg {key} v f t{base64}\r\n");
+    stream.get_mut().write_all(command.as_bytes()).expect("memcached takes a command");
+    let head = line(stream);
+    let mut words = head.split(' ');
+    match words.next() {
+        Some("EN") => return None,
+        Some("VA") => {}
+        _ => panic!("memcached answered {head:?} for {key}"),
+    }
+    let length: usize = words.next().and_then(|w| w.parse().ok()).expect("a length");
+    let mut item = Item { value: vec![0; length], flags: 0, ttl: 0 };
+    for word in words {
+        match word.split_at(1) {
+            ("f", flags) => item.flags = flags.parse().expect("flags"),
+            ("t", ttl) => item.ttl = ttl.parse().expect("a time to live"),
+            _ => {}
+        }
+    }
+    let mut end = [0; 2];
+    stream.read_exact(&mut item.value).and_then(|()| stream.read_exact(&mut end)).expect("the whole value");
+    Some(item)
 }
 
 /// A key as it goes over the wire, and the flag that says that it is base64.
@@ -329,10 +341,12 @@ fn what_is_set_is_found() {
 #[test]
 fn a_unix_socket_serves_too() {
     let directory = tempfile::tempdir().unwrap();
-    let memcached = Memcached::start_unix(&directory.path().join("memcached.sock"));
+    let mut memcached = Memcached::start_unix(&directory.path().join("memcached.sock"));
     memcached.set(b"k", b"v");
     assert_eq!(memcached.item(b"k"), Some(Item { value: b"v".to_vec(), flags: 0, ttl: -1 }));
     assert!(memcached.server().ends_with("/memcached.sock"));
+    memcached.restart();
+    assert_eq!(memcached.item(b"k"), None);
 }
 
 #[test]

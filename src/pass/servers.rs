@@ -1,0 +1,79 @@
+//! The memory of the servers: whether our keys fit, and whether some were thrown
+//! out since the last pass.
+
+use super::survey::Summary;
+use crate::cache::fleet::Fleet;
+use crate::error::{Error, Kind, Result};
+use crate::ledger::{Ledger, SUMMARY};
+use crate::report;
+use std::collections::BTreeMap;
+
+/// Bytes of a typical key's item (measured with memcached 1.6.18), where no better
+/// figure is known.
+const TYPICAL_ITEM: u64 = 113;
+
+/// Process id and evictions of each server, by address.
+pub(super) struct Memory(BTreeMap<String, (u64, u64)>);
+
+impl Memory {
+    /// As it is now.
+    pub(super) fn read(fleet: &mut Fleet) -> Result<Memory> {
+        let mut servers = BTreeMap::new();
+        for server in fleet.servers() {
+            let stats = server.stats("")?;
+            servers.insert(server.address().to_string(), (number(&stats, "pid"), number(&stats, "evictions")));
+        }
+        Ok(Memory(servers))
+    }
+
+    /// Whether a server threw keys out since the last pass looked; perhaps ours.
+    pub(super) fn lost_keys(&self, ledger: &Ledger) -> Result<bool> {
+        let before = stored(ledger)?;
+        Ok(self.0.iter().any(|(address, (pid, evictions))| {
+            before.get(address).is_some_and(|(old_pid, old)| pid == old_pid && evictions > old)
+        }))
+    }
+
+    /// The servers after the pass that began with `self`; what they threw out by
+    /// now is kept for the next one.
+    pub(super) fn report(self, fleet: &mut Fleet, keys: u64, ledger: &Ledger) -> Result<Vec<report::Server>> {
+        let summary = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
+        let share = if fleet.is_ring() { fleet.servers().len() as u64 } else { 1 };
+        let needed_bytes = summary.map_or(keys * TYPICAL_ITEM, |s| s.memory) / share;
+        let mut servers = Vec::new();
+        let mut now = BTreeMap::new();
+        for server in fleet.servers() {
+            let stats = server.stats("")?;
+            let address = server.address().to_string();
+            let evictions = number(&stats, "evictions");
+            let limit_bytes = number(&stats, "limit_maxbytes");
+            let evicted_now = evictions.saturating_sub(self.0.get(&address).map_or(0, |(_, before)| *before));
+            now.insert(address.clone(), (number(&stats, "pid"), evictions));
+            servers.push(report::Server {
+                address,
+                items: number(&stats, "curr_items"),
+                bytes: number(&stats, "bytes"),
+                limit_bytes,
+                evictions,
+                evicted_now,
+                needed_bytes,
+                fits: evicted_now == 0 && needed_bytes <= limit_bytes,
+            });
+        }
+        if stored(ledger)? != now {
+            let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("evictions cannot be written: {e}"));
+            let mut change = ledger.change()?;
+            change.set_meta("memory", &serde_json::to_vec(&now).map_err(bug)?)?;
+            change.commit()?;
+        }
+        Ok(servers)
+    }
+}
+
+fn stored(ledger: &Ledger) -> Result<BTreeMap<String, (u64, u64)>> {
+    Ok(ledger.meta("memory")?.and_then(|m| serde_json::from_slice(&m).ok()).unwrap_or_default())
+}
+
+fn number(stats: &BTreeMap<String, String>, name: &str) -> u64 {
+    stats.get(name).and_then(|v| v.parse().ok()).unwrap_or(0)
+}
