@@ -143,8 +143,18 @@ impl Client {
             let hint = "name its authority in misp.ca_file, or correct the host name in misp.url";
             return Failure::Final(Error::new(Kind::Unavailable, format!("{url}: {reason}; {hint}")));
         }
-        let what = if e.is_connect() { "cannot be reached" } else { "broke off" };
-        Failure::Passing(Error::new(Kind::Unavailable, format!("MISP at {url} {what}: {reason}")))
+        let text = match (e.is_connect(), reason.contains("InvalidContentType")) {
+            (true, true) => {
+                format!(
+                    "MISP at {url} cannot be reached: no TLS is spoken there; write http:// in misp.url, or the port that speaks TLS"
+                )
+            }
+            (true, false) => {
+                format!("MISP at {url} cannot be reached: {reason}; is it running, and does misp.url name it?")
+            }
+            (false, _) => format!("MISP at {url} broke off: {reason}"),
+        };
+        Failure::Passing(Error::new(Kind::Unavailable, text))
     }
 
     fn refused(&self, status: StatusCode, response: Response) -> Failure {
@@ -224,7 +234,8 @@ pub fn chain(e: &reqwest::Error) -> String {
     let mut cause = e.source();
     while let Some(c) = cause {
         let part = c.to_string();
-        if !text.contains(&part) {
+        // "client error (Connect)" tells nobody anything.
+        if !text.contains(&part) && !part.starts_with("client error (") {
             if !text.is_empty() {
                 text.push_str(": ");
             }

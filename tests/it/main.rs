@@ -3,10 +3,12 @@
 //! One crate, so that the harness in `support` is compiled once: a topic is a
 //! file beside this one, named here.
 
+mod commands;
 mod cut_off_end;
 mod docs;
 mod edges;
 mod interrupt;
+mod messages;
 mod misp_faults;
 mod misp_limits;
 mod recorded;
