@@ -29,7 +29,8 @@ build: rust ## the program, for release
 
 demo: rust ## see it work: a sample MISP, a real memcached, look-ups, Falco's rules
 	@$(call need,gcc memcached)
-	$(CARGO) run --release --locked --quiet -- demo
+	$(CARGO) build --release --locked
+	@$(PROGRAM) demo
 
 test: rust ## all tests: the program's, the benchmark's, Logstash's filter
 	@$(call need,gcc memcached ruby ruby-dalli time)

@@ -81,6 +81,13 @@ impl Fleet {
         self.ring.is_some()
     }
 
+    /// The servers and how keys are spread over them: once this changes, keys have to
+    /// be in other places.
+    pub fn placement(&self) -> String {
+        let addresses: Vec<String> = self.servers.iter().map(|s| s.address().to_string()).collect();
+        format!("{} {}", if self.is_ring() { "ring" } else { "replicate" }, addresses.join(" "))
+    }
+
     /// Applies the changes on every server that holds their keys. The counts are
     /// those of all servers in a ring, of the first one otherwise.
     ///
@@ -96,10 +103,32 @@ impl Fleet {
     /// # Errors
     /// As [`Fleet::apply`].
     pub fn apply_on(&mut self, which: &[usize], changes: &Changes, expiry: Expiry, now: u64) -> Result<Applied> {
-        let ring = self.ring.as_ref();
-        let one = |index: usize, server: &mut Server| {
-            server.apply(changes, |key| ring.is_none_or(|r| r.server(key) == index), expiry, now)
-        };
+        let ring = self.ring.clone();
+        self.apply_where(which, changes, expiry, now, |index, key| ring.as_ref().is_none_or(|r| r.server(key) == index))
+    }
+
+    /// Applies the changes on every server that does not hold their keys in a ring:
+    /// there they are left over from other servers' time.
+    ///
+    /// # Errors
+    /// As [`Fleet::apply`].
+    pub fn apply_elsewhere(&mut self, changes: &Changes, now: u64) -> Result<Applied> {
+        let Some(ring) = self.ring.clone() else { return Ok(Applied::default()) };
+        let all: Vec<usize> = (0..self.servers.len()).collect();
+        self.apply_where(&all, changes, Expiry::Delivered, now, |index, key| ring.server(key) != index)
+    }
+
+    fn apply_where(
+        &mut self,
+        which: &[usize],
+        changes: &Changes,
+        expiry: Expiry,
+        now: u64,
+        is_there: impl Fn(usize, &[u8]) -> bool + Sync,
+    ) -> Result<Applied> {
+        let is_ring = self.is_ring();
+        let is_there = &is_there;
+        let one = |index: usize, server: &mut Server| server.apply(changes, |key| is_there(index, key), expiry, now);
         let chosen = self.servers.iter_mut().enumerate().filter(|(i, _)| which.contains(i));
         let results: Vec<Result<Applied>> = if which.len() == 1 {
             chosen.map(|(i, server)| one(i, server)).collect()
@@ -112,7 +141,7 @@ impl Fleet {
         let mut total = Applied::default();
         for (i, result) in results.into_iter().enumerate() {
             let applied = result?;
-            if i == 0 || ring.is_some() {
+            if i == 0 || is_ring {
                 total += applied;
             }
         }

@@ -52,7 +52,7 @@ impl<'a> Change<'a> {
     /// Sets a value that stands beside the events.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<()> {
         let mut table = self.transaction.open_table(META).map_err(|e| self.ledger.broken(e))?;
         table.insert(name, value).map_err(|e| self.ledger.broken(e))?;
@@ -62,7 +62,7 @@ impl<'a> Change<'a> {
     /// Sets the header of an event.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn set_header(&mut self, event: u64, header: &Header) -> Result<()> {
         let mut table = self.transaction.open_table(EVENTS).map_err(|e| self.ledger.broken(e))?;
         table.insert(event, header.encode().as_slice()).map_err(|e| self.ledger.broken(e))?;
@@ -72,7 +72,7 @@ impl<'a> Change<'a> {
     /// Appends a record to the list that replaces the records of an event.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn put(&mut self, event: u64, chunks: &mut Chunks, record: Record<'_>) -> Result<()> {
         self.append(RECORDS, event, chunks, record)
     }
@@ -80,7 +80,7 @@ impl<'a> Change<'a> {
     /// Ends that list: what the event had beyond it goes.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn finish(&mut self, event: u64, chunks: Chunks) -> Result<()> {
         self.records_changed = true;
         self.end(RECORDS, event, chunks)
@@ -89,7 +89,7 @@ impl<'a> Change<'a> {
     /// Appends a record to the list of those that are to go.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn put_removal(&mut self, event: u64, chunks: &mut Chunks, record: Record<'_>) -> Result<()> {
         self.append(REMOVALS, event, chunks, record)
     }
@@ -97,7 +97,7 @@ impl<'a> Change<'a> {
     /// Ends that list.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn finish_removals(&mut self, event: u64, chunks: Chunks) -> Result<()> {
         self.end(REMOVALS, event, chunks)
     }
@@ -105,7 +105,7 @@ impl<'a> Change<'a> {
     /// Forgets the removals of all events.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn clear_removals(&mut self) -> Result<()> {
         self.transaction.delete_table(REMOVALS).map_err(|e| self.ledger.broken(e))?;
         self.transaction.open_table(REMOVALS).map_err(|e| self.ledger.broken(e))?;
@@ -115,7 +115,7 @@ impl<'a> Change<'a> {
     /// Forgets an event.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn forget(&mut self, event: u64) -> Result<()> {
         self.records_changed = true;
         self.end(RECORDS, event, Chunks::default())?;
@@ -128,7 +128,7 @@ impl<'a> Change<'a> {
     /// Makes the change true, on disk when this returns.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`]: nothing of it is true.
+    /// [`crate::error::Kind::CannotWrite`]: nothing of it is true.
     pub fn commit(self) -> Result<()> {
         let ledger = self.ledger;
         if self.records_changed {

@@ -10,7 +10,7 @@ use super::guard;
 use super::plan::{Plan, Rules, plan};
 use super::preview;
 use super::progress::Progress;
-use super::refill::{refill, withdraw};
+use super::refill::{fill_servers, withdraw};
 use super::servers::Memory;
 use super::survey::{Summary, survey};
 use super::tally::Tally;
@@ -79,12 +79,15 @@ struct Pass<'a> {
     client: Client,
     /// A server threw keys out since the last pass.
     lost: bool,
+    /// For temporary files.
+    directory: &'a Path,
+    progress: &'a Progress,
 }
 
 fn load(config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
     state::make(directory)?;
     let _lock = Lock::take(directory)?;
-    let ledger = Ledger::open(directory)?;
+    let ledger = if options.full { Ledger::open_or_rebuild(directory)? } else { Ledger::open(directory)? };
     let mut fleet = Fleet::open(&config.memcached)?;
     let client = Client::new(&config.misp)?;
     falco_files::probe(config)?;
@@ -94,17 +97,13 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let known: BTreeMap<u64, Header> = ledger.headers()?.into_iter().collect();
     let known = leave_old_prefix(config, &ledger, &mut fleet, known)?;
     let mut report = Report { window: choice.window.to_string(), ..Report::default() };
-    if !choice.fill.is_empty() && known.values().any(|h| h.records > 0) {
-        log::info!("a memcached server holds nothing: it is filled from the ledger");
-        let terms = Terms::new(config, local_now());
-        report.refilled = refill(&ledger, &known, &mut fleet, &choice.fill, &terms)?;
-    }
+    report.refilled = fill_servers(config, &ledger, &mut fleet, &choice.fill, &known)?;
 
     let lost = memory.lost_keys(&ledger)?;
-    let mut pass = Pass { config, options, ledger: &ledger, known, client, lost };
+    let mut pass = Pass { config, options, ledger: &ledger, known, client, lost, directory, progress };
     progress.say("asking MISP for its events");
     let index = index::fetch(&pass.client)?;
-    pass.run(&mut fleet, &index, choice.window, progress, directory, &mut report)?;
+    pass.run(&mut fleet, &index, choice.window, &mut report)?;
     report.memcached = memory.report(&mut fleet, report.keys, &ledger)?;
     Ok(report)
 }
@@ -120,13 +119,17 @@ pub(super) fn choose(fleet: &mut Fleet) -> Result<Choice> {
     Ok(window::choose(&stats))
 }
 
-/// The rules of a plan by configuration and MISP's clock.
-pub(super) fn rules(config: &Config, now: u64, full: bool) -> Rules {
+/// The rules of a plan by configuration and MISP's clock, for a ledger of so many indicators.
+///
+/// Where there are none the ledger's events prove nothing: MISP may have answered
+/// the first load with empty pages. All of the initial window is asked for again.
+pub(super) fn rules(config: &Config, now: u64, full: bool, held: u64) -> Rules {
     let misp = &config.misp;
+    let refresh = if held == 0 { misp.initial_event_timestamp } else { misp.refresh_event_timestamp };
     Rules {
         now,
         initial_since: now.saturating_sub(misp.initial_event_timestamp.as_secs()),
-        refresh_since: now.saturating_sub(misp.refresh_event_timestamp.as_secs()),
+        refresh_since: now.saturating_sub(refresh.as_secs()),
         full,
         published: misp.published,
         unpublished_grace: misp.unpublished_grace.as_secs(),
@@ -139,6 +142,12 @@ pub(super) fn asks_otherwise(config: &Config, ledger: &Ledger) -> Result<bool> {
     Ok(ledger.meta("question")?.is_some_and(|q| q != query::fingerprint(config).as_bytes()))
 }
 
+/// The prefix that the ledger's keys have, where the configuration has another one.
+pub(super) fn old_prefix(config: &Config, ledger: &Ledger) -> Result<Option<String>> {
+    let old = ledger.meta("prefix")?.and_then(|p| String::from_utf8(p).ok());
+    Ok(old.filter(|old| *old != config.memcached.prefix))
+}
+
 /// Under another prefix the keys are others: those of the old one are taken out.
 fn leave_old_prefix(
     config: &Config,
@@ -147,8 +156,7 @@ fn leave_old_prefix(
     known: BTreeMap<u64, Header>,
 ) -> Result<BTreeMap<u64, Header>> {
     let prefix = &config.memcached.prefix;
-    let old = ledger.meta("prefix")?.and_then(|p| String::from_utf8(p).ok());
-    let Some(old) = old.filter(|old| old != prefix) else {
+    let Some(old) = old_prefix(config, ledger)? else {
         if ledger.meta("prefix")?.is_none() {
             let mut change = ledger.change()?;
             change.set_meta("prefix", prefix.as_bytes())?;
@@ -172,19 +180,14 @@ fn leave_old_prefix(
 }
 
 impl Pass<'_> {
-    fn run(
-        &mut self,
-        fleet: &mut Fleet,
-        index: &Index,
-        window: Window,
-        progress: &Progress,
-        directory: &Path,
-        report: &mut Report,
-    ) -> Result<()> {
+    fn run(&mut self, fleet: &mut Fleet, index: &Index, window: Window, report: &mut Report) -> Result<()> {
         let (config, ledger) = (self.config, self.ledger);
         let terms = Terms::new(config, index.now);
-        let full = self.options.full || asks_otherwise(config, ledger)?;
-        let plan = plan(&index.events, &self.known, rules(config, index.now, full));
+        let otherwise = asks_otherwise(config, ledger)?;
+        let full = self.options.full || otherwise;
+        let held: u64 = self.known.values().map(|h| u64::from(h.records)).sum();
+        let rules = rules(config, index.now, full, held);
+        let plan = plan(&index.events, &self.known, rules);
         report.window_seconds = match window {
             Window::Initial => config.misp.initial_event_timestamp.as_secs(),
             Window::Refresh => config.misp.refresh_event_timestamp.as_secs(),
@@ -199,7 +202,6 @@ impl Pass<'_> {
             unpublished: plan.unpublished,
         };
 
-        let held: u64 = self.known.values().map(|h| u64::from(h.records)).sum();
         let leaving: u64 = plan.gone.iter().filter_map(|e| self.known.get(e)).map(|h| u64::from(h.records)).sum();
         // Fails before anything is fetched where the list alone says so.
         self.guard(held, leaving)?;
@@ -211,11 +213,16 @@ impl Pass<'_> {
             change.clear_removals()?;
             change.commit()?;
         }
+        // Before anything else rewrites these headers.
+        self.known.extend(plan.marks.iter().copied());
         let applied = thread::scope(|scope| {
             let applier = Applier::start(scope, fleet, index.now);
             let mut writer = Writer::new(ledger, applier, &terms, &self.known);
+            // An expiry that was switched off is still running in memcached.
+            writer.tell_all = otherwise;
+            writer.mark(&plan.marks)?;
             self.expire(&mut writer, &terms, &plan, &mut tally)?;
-            if let Err(e) = self.fetch(&mut writer, index, &plan, progress, directory, &mut tally) {
+            if let Err(e) = self.fetch(&mut writer, index, &plan, rules, &mut tally) {
                 // What came whole is kept; should that fail too, it is fetched again.
                 let _ = writer.flush();
                 return Err(e);
@@ -225,16 +232,15 @@ impl Pass<'_> {
                 return Err(refusal);
             }
             writer.remove(&plan.gone, &mut tally)?;
-            writer.mark(&plan.marks)?;
             Ok(writer.applied)
         })?;
 
         if full || self.lost {
-            progress.say("verifying every key");
+            self.progress.say("verifying every key");
             let known = ledger.headers()?.into_iter().collect();
-            report.mended = verify(ledger, &known, fleet, &terms, directory)?.into();
+            report.mended = verify(ledger, &known, fleet, &terms, self.directory)?.into();
         }
-        progress.say("reading the ledger");
+        self.progress.say("reading the ledger");
         let summary = self.summary(fleet, &terms, report)?;
         self.finish(fleet, &summary, index.now)?;
         fill(report, &summary, &tally, applied);
@@ -268,29 +274,25 @@ impl Pass<'_> {
         writer.remove(&[], tally)
     }
 
-    fn fetch(
-        &self,
-        writer: &mut Writer,
-        index: &Index,
-        plan: &Plan,
-        progress: &Progress,
-        directory: &Path,
-        tally: &mut Tally,
-    ) -> Result<()> {
+    fn fetch(&self, writer: &mut Writer, index: &Index, plan: &Plan, rules: Rules, tally: &mut Tally) -> Result<()> {
         let misp = &self.config.misp;
         let query = Query::new(self.config, index.now);
         let events: Vec<u64> = plan.fetch.iter().map(|(event, _)| *event).collect();
-        let timestamp =
-            |event: u64| plan.fetch.binary_search_by_key(&event, |(id, _)| *id).map_or(0, |at| plan.fetch[at].1);
+        let listed = |event: u64| {
+            let Ok(at) = index.events.binary_search_by_key(&event, |e| e.id) else { return Header::default() };
+            let (event, before) = (&index.events[at], self.known.get(&event));
+            let unpublished_since = rules.draft_since(event, before.map_or(0, |h| h.unpublished_since));
+            Header { timestamp: event.timestamp, unpublished_since, ..Header::default() }
+        };
         // With `published` an event that somebody edits at this moment comes
         // without a row, as if all its attributes were gone.
         let mut vanished = Vec::new();
-        progress.begin(events.len() as u64);
-        fetch(&self.client, &query, &events, misp.connections, misp.page_size, directory, |mut batch| {
-            progress.advance(batch.events.len() as u64, batch.attributes);
+        self.progress.begin(events.len() as u64);
+        fetch(&self.client, &query, &events, misp.connections, misp.page_size, self.directory, |mut batch| {
+            self.progress.advance(batch.events.len() as u64, batch.attributes);
             tally.attributes += batch.attributes;
             batch.skipped.drain(..).for_each(|s| tally.skip(s));
-            writer.absorb(batch, timestamp, tally, |event| {
+            writer.absorb(batch, listed, tally, |event| {
                 let hold = misp.published && self.known.get(&event).is_some_and(|h| h.records > 0);
                 if hold {
                     vanished.push(event);

@@ -4,7 +4,11 @@
 //! file beside this one, named here.
 
 mod cut_off_end;
+mod docs;
+mod edges;
 mod interrupt;
+mod misp_faults;
+mod misp_limits;
 mod recorded;
 mod sample_misp;
 mod support;

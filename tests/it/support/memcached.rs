@@ -88,7 +88,21 @@ impl Memcached {
     }
 
     fn is_mine(&self) -> bool {
-        self.connect().is_ok() && self.stats().get("pid") == Some(&self.child.id().to_string())
+        // Another one that gives way at this moment may break off.
+        self.pid().is_ok_and(|pid| pid == self.child.id().to_string())
+    }
+
+    fn pid(&self) -> std::io::Result<String> {
+        let mut stream = self.connect()?;
+        stream.get_mut().write_all(b"stats\r\n")?;
+        let mut line = String::new();
+        while stream.read_line(&mut line)? > 0 && !line.starts_with("END") {
+            if let Some(pid) = line.strip_prefix("STAT pid ") {
+                return Ok(pid.trim_end().to_owned());
+            }
+            line.clear();
+        }
+        Err(ErrorKind::UnexpectedEof.into())
     }
 
     /// Kills it and starts it again in the same place, empty.
@@ -98,9 +112,13 @@ impl Memcached {
     }
 
     fn kill(&mut self) {
+        // Once it has ended, the socket in its place is its successor's.
+        let was_running = matches!(self.child.try_wait(), Ok(None));
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Place::Unix(socket) = &self.place {
+        if let Place::Unix(socket) = &self.place
+            && was_running
+        {
             let _ = std::fs::remove_file(socket);
         }
     }
@@ -323,10 +341,12 @@ fn what_is_set_is_found() {
 #[test]
 fn a_unix_socket_serves_too() {
     let directory = tempfile::tempdir().unwrap();
-    let memcached = Memcached::start_unix(&directory.path().join("memcached.sock"));
+    let mut memcached = Memcached::start_unix(&directory.path().join("memcached.sock"));
     memcached.set(b"k", b"v");
     assert_eq!(memcached.item(b"k"), Some(Item { value: b"v".to_vec(), flags: 0, ttl: -1 }));
     assert!(memcached.server().ends_with("/memcached.sock"));
+    memcached.restart();
+    assert_eq!(memcached.item(b"k"), None);
 }
 
 #[test]

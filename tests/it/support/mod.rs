@@ -7,6 +7,7 @@ pub mod memcached;
 pub mod model;
 pub mod program;
 pub mod random;
+pub mod scene;
 pub mod site;
 pub mod truth;
 
