@@ -59,7 +59,9 @@ pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// What libyaml dislikes. Its texts are fixed and never quote the file.
+/// What libyaml dislikes. Its texts are fixed and never quote the file; what
+/// serde_yaml itself dislikes is put into words by [`Walk::end`], since it would
+/// show the keys on the way to it.
 fn syntax(error: &serde_yaml::Error, text: &str) -> String {
     let line = error.location().and_then(|at| text.lines().nth(at.line().saturating_sub(1))).unwrap_or_default();
     if line.trim_start_matches(' ').starts_with('\t') {
@@ -221,7 +223,7 @@ impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
     }
 }
 
-impl Visitor<'_> for Key<'_, '_> {
+impl<'de> Visitor<'de> for Key<'_, '_> {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -237,6 +239,14 @@ impl Visitor<'_> for Key<'_, '_> {
             return Err(self.walk.end(&path, "here"));
         }
         Ok(key.to_owned())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<String, A::Error> {
+        Err(self.walk.end(self.path, "a list stands here where a key belongs"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<String, A::Error> {
+        Err(self.walk.end(self.path, "a section stands here where a key belongs (`? {...}` or `{{...}}`)"))
     }
 }
 
@@ -267,6 +277,18 @@ mod tests {
     fn a_duplicate_is_found_at_its_second_place() {
         let problem = read("misp:\n  url: x\n  url: y\n").unwrap_err();
         assert_eq!((problem.path.as_str(), problem.place), ("misp.url", Some(Place { line: 3, column: 3 })));
+    }
+
+    /// serde_yaml's own message would begin with the path, whose keys may be anything.
+    #[test]
+    fn a_key_that_is_no_text_does_not_show_the_keys_above_it() {
+        let key = "0123456789012345678901234567890123456789";
+        for inner in ["? [a]\n  : b", "{a: b}: c", "- {[a]: b}"] {
+            let problem = read(&format!("{key}:\n  {inner}\n")).unwrap_err();
+            assert!(problem.message.contains("stands here where a key belongs"), "{}", problem.message);
+            assert!(!problem.text_at(None, problem.place).contains(key), "{inner}");
+            assert!(problem.place.is_some(), "{inner}");
+        }
     }
 
     /// Huge numbers have their own serde methods, whose default error quotes them.
