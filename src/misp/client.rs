@@ -109,7 +109,17 @@ impl Client {
                 builder = builder.proxy(proxy);
             }
         }
-        let http = builder.build().map_err(|e| Error::new(Kind::Config, format!("misp: {}", chain(&e))))?;
+        let http = builder.build().map_err(|e| {
+            let reason = chain(&e);
+            let text = if reason.contains("KeyMismatch") {
+                format!("misp.client_key_file: {reason}")
+            } else if reason.contains("No CA certificates") {
+                format!("{reason}: install ca-certificates, or name MISP's authority in misp.ca_file")
+            } else {
+                format!("misp: {reason}")
+            };
+            Error::new(Kind::Config, text)
+        })?;
         Ok(Client {
             http,
             url: misp.url.clone(),
@@ -174,8 +184,10 @@ impl Client {
 
     /// What to change where the reason is one of TLS.
     fn certificate_hint(&self, reason: &str) -> Option<&'static str> {
-        const HINTS: [(&str, &str); 4] = [
+        const HINTS: [(&str, &str); 5] = [
             ("UnknownIssuer", "name its authority in misp.ca_file"),
+            // Another authority has the same name.
+            ("BadSignature", "name its authority in misp.ca_file"),
             ("not valid for name", "write the host name in misp.url that its certificate has"),
             ("certificate expired", "renew MISP's certificate, or set this machine's clock"),
             ("not valid yet", "set this machine's clock, or MISP's certificate is for later"),
