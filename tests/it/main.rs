@@ -14,5 +14,6 @@ mod misp_limits;
 mod recorded;
 mod sample_misp;
 mod support;
+mod tls;
 mod verify;
 mod worlds;
