@@ -5,7 +5,7 @@
 //! replies wait unread on a unix socket (measured with 1.6.18), and a writer that
 //! waits for it would wait for ever.
 
-use super::address::Address;
+use super::address::{Address, Place};
 use super::reply::{self, Garbage, Reply};
 use crate::error::{Error, Kind, Result};
 use memcache::exp::ReturnCode;
@@ -65,12 +65,12 @@ impl Connection {
     /// # Errors
     /// [`Kind::Unavailable`], naming the address.
     pub fn open(address: &Address, timeout: Duration) -> Result<Connection> {
-        let stream = match address {
-            Address::Unix(path) => UnixStream::connect(path).and_then(|s| {
+        let stream = match &address.place {
+            Place::Unix(path) => UnixStream::connect(path).and_then(|s| {
                 s.set_nonblocking(true)?;
                 Ok(Stream::Unix(s))
             }),
-            Address::Tcp(host, port) => connect_tcp(host, *port, timeout).map(Stream::Tcp),
+            Place::Tcp(host, port) => connect_tcp(host, *port, timeout).map(Stream::Tcp),
         };
         let stream = stream.map_err(|e| {
             let text = format!("memcached {address} cannot be reached: {e}; is it running, and do memcached.host and memcached.port name it?");

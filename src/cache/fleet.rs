@@ -3,7 +3,7 @@
 //! `replicate`: every server holds every key. `ring`: each key is on the one
 //! server where Dalli looks for it.
 
-use super::address::{Address, DEFAULT_PORT};
+use super::address::{self, Address, DEFAULT_PORT, Place};
 use super::bulk::Applied;
 use super::changes::Changes;
 use super::enforce::{Mended, Wanted};
@@ -32,21 +32,16 @@ pub fn addresses(config: &Memcached) -> Result<Vec<Address>> {
         return Ok(vec![if config.host.starts_with('/') || config.host.starts_with("unix:") {
             Address::parse(&config.host, DEFAULT_PORT)?
         } else {
-            Address::Tcp(config.host.clone(), config.port)
+            Address { place: Place::Tcp(config.host.clone(), config.port), weight: 1 }
         }]);
     }
-    config.servers.iter().map(|s| Address::parse(s, config.port)).collect()
+    address::parse_list(&config.servers, config.port)
 }
 
 /// The ring of these servers, where the configuration spreads keys over several.
 pub fn ring(config: &Memcached, addresses: &[Address]) -> Option<Ring> {
     let spread = config.distribution == Distribution::Ring && addresses.len() > 1;
-    // Dalli's names: host and port without brackets, or the path of a socket.
-    let name = |a: &Address| match a {
-        Address::Tcp(host, port) => format!("{host}:{port}"),
-        Address::Unix(path) => path.display().to_string(),
-    };
-    spread.then(|| Ring::new(&addresses.iter().map(name).collect::<Vec<_>>()))
+    spread.then(|| Ring::new(addresses))
 }
 
 impl Fleet {

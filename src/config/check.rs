@@ -3,6 +3,7 @@
 
 use super::problem::{Problem, quoted};
 use super::{Config, Falco, FilterClause, Memcached, Misp, Span, nearest::nearest};
+use crate::cache::address::{self, Address, DEFAULT_PORT};
 use crate::indicator::{Category, MispType};
 use reqwest::Url;
 use std::collections::HashSet;
@@ -56,15 +57,17 @@ fn memcached(memcached: &Memcached, problems: &mut Vec<Problem>) {
         problems.push(Problem::new("memcached.host", format!("found {found}")));
     }
     let mut seen = HashSet::new();
-    for (index, server) in memcached.servers.iter().enumerate() {
+    for (index, entry) in memcached.servers.iter().enumerate() {
         let path = format!("memcached.servers[{index}]");
-        if let Err(why) = self::server(server) {
-            problems.push(Problem::found(&path, why));
-        } else if !seen.insert(server) {
-            problems.push(Problem::new(
-                path,
-                format!("found {} a second time; each server is allowed once", quoted(server)),
-            ));
+        for server in address::parts(entry) {
+            if let Err(why) = self::server(server) {
+                problems.push(Problem::found(&path, why));
+            } else if Address::parse(server, memcached.port).is_ok_and(|a| !seen.insert(a.to_string())) {
+                problems.push(Problem::new(
+                    &path,
+                    format!("found {} a second time; each server is allowed once", quoted(server)),
+                ));
+            }
         }
     }
     let prefix = &memcached.prefix;
@@ -93,30 +96,38 @@ fn server(text: &str) -> Result<(), String> {
         return match path {
             _ if !path.starts_with('/') => bad(", not an absolute path"),
             _ if path.chars().any(char::is_control) => bad(", a control character"),
+            _ if Address::parse(text, DEFAULT_PORT).is_err() => bad(", no weight after the colon"),
             _ => Ok(()),
         };
     }
-    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+    let text = text.strip_prefix("memcached://").unwrap_or(text);
+    let (host, tail) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, tail)) => {
             if address.parse::<Ipv6Addr>().is_err() {
                 return bad(", no IPv6 address between the brackets");
             }
             match tail.strip_prefix(':') {
-                Some(port) => ("v6", Some(port)),
+                Some(tail) => ("v6", Some(tail)),
                 None if tail.is_empty() => ("v6", None),
                 None => return bad(""),
             }
         }
         None if text.parse::<Ipv6Addr>().is_ok() => ("v6", None),
         None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
+            Some((host, tail)) => (host, Some(tail)),
             None => (text, None),
         },
     };
-    if let Some(port) = port
-        && !(port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p != 0))
-    {
+    let (port, weight) = tail.map_or((None, None), |tail| match tail.split_once(':') {
+        Some((port, weight)) => (Some(port), Some(weight)),
+        None => (Some(tail), None),
+    });
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if port.is_some_and(|p| !(digits(p) && p.parse::<u16>().is_ok_and(|p| p != 0))) {
         return bad(", no port after the colon");
+    }
+    if weight.is_some_and(|w| !(digits(w) && w.parse::<u32>().is_ok_and(|w| w != 0))) {
+        return bad(", no weight after the second colon");
     }
     let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
     if host.is_empty() || host.len() > MAX_HOST || !host.bytes().all(letter) { bad("") } else { Ok(()) }
@@ -326,6 +337,10 @@ mod tests {
             "/run/m.sock",
             "unix:/run/m.sock",
             "my_cache-1:11211",
+            "cache:11211:3",
+            "[::1]:11211:3",
+            "/run/m.sock:3",
+            "memcached://cache:11211",
         ] {
             assert_eq!(server(text), Ok(()), "{text}");
         }
@@ -343,6 +358,10 @@ mod tests {
             "a/b",
             "::1::2",
             "/a\n",
+            "/a:0",
+            "a:1:0",
+            "a:1:x",
+            "a:1:2:3",
         ] {
             assert!(server(text).is_err(), "{text}");
         }

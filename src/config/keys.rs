@@ -13,8 +13,14 @@ const PATH: &str = "the path of a file";
 const KEYS: &[(&str, &str)] = &[
     ("memcached.host", "a host name, an address, or the absolute path of a unix socket"),
     ("memcached.port", "a port, 1 to 65535"),
-    ("memcached.servers", "a list of `host:port`, `[ipv6]:port` or `/path/of.sock`"),
-    ("memcached.servers[]", "`host:port`, `[ipv6]:port`, `host`, `/path/of.sock` or `unix:/path/of.sock`"),
+    (
+        "memcached.servers",
+        "a list of `host:port`, `[ipv6]:port` or `/path/of.sock`, with `:weight` behind it if need be",
+    ),
+    (
+        "memcached.servers[]",
+        "`host:port`, `[ipv6]:port` or `/path/of.sock`, with `:weight` behind it if need be, or `host`",
+    ),
     ("memcached.distribution", "replicate or ring"),
     ("memcached.prefix", "1 to 64 of the letters A-Z, a-z, digits, `_`, `.` and `-`"),
     ("memcached.timeout", SPAN_FORMS),

@@ -65,7 +65,8 @@ pub struct Memcached {
     pub host: String,
     /// TCP port of the one server.
     pub port: u16,
-    /// Several servers instead: `host:port`, `[v6]:port` or `/path/of.sock`.
+    /// Several servers instead: `host:port`, `[v6]:port` or `/path/of.sock`, for a ring
+    /// with `:weight` behind it if Logstash's `hosts` has one.
     pub servers: Vec<String>,
     /// What several servers hold: all keys on each, or each key where Dalli looks for it.
     pub distribution: Distribution,
