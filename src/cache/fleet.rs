@@ -6,6 +6,7 @@
 use super::address::{self, Address, DEFAULT_PORT, Place};
 use super::bulk::Applied;
 use super::changes::Changes;
+use super::dialer::Dialer;
 use super::enforce::{Mended, Wanted};
 use super::key::Keys;
 use super::merge::Expiry;
@@ -51,8 +52,8 @@ impl Fleet {
     /// [`crate::error::Kind::Unavailable`]: one of them cannot be reached.
     pub fn open(config: &Memcached) -> Result<Fleet> {
         let addresses = addresses(config)?;
-        let servers =
-            addresses.iter().map(|a| Server::open(a, config.timeout.duration())).collect::<Result<Vec<_>>>()?;
+        let dialer = Dialer::new(config)?;
+        let servers = addresses.iter().map(|a| Server::open(a, &dialer)).collect::<Result<Vec<_>>>()?;
         Ok(Fleet { servers, ring: ring(config, &addresses), keys: Keys::new(&config.prefix) })
     }
 

@@ -3,6 +3,7 @@
 
 use super::address::Address;
 use super::connection::Connection;
+use super::dialer::Dialer;
 use super::encode;
 use super::key::Keys;
 use super::reply::Reply;
@@ -10,7 +11,6 @@ use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
 use memcache::exp::{MetaCommand, MetaOp, ReturnCode};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// Commands are sent in batches of about so many bytes: large enough that the
 /// round trip does not count, small enough to stay in the processor's cache.
@@ -31,12 +31,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Connects and asks for the item limit.
+    /// Connects, logs in and asks for the item limit.
     ///
     /// # Errors
     /// [`Kind::Unavailable`], naming the address.
-    pub fn open(address: &Address, timeout: Duration) -> Result<Server> {
-        let mut connection = Connection::open(address, timeout)?;
+    pub fn open(address: &Address, dialer: &Dialer) -> Result<Server> {
+        let mut connection = Connection::open(address, dialer)?;
         let settings = text_stats(&mut connection, "settings")?;
         let item_size = settings.get("item_size_max").and_then(|v| v.parse().ok()).unwrap_or(DEFAULT_ITEM_SIZE);
         Ok(Server { connection, item_size, out: Vec::with_capacity(BATCH_BYTES + 4096) })

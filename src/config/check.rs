@@ -2,10 +2,11 @@
 //! clock, no server; only the URL is tidied (its trailing slash goes).
 
 use super::problem::{Problem, quoted};
-use super::{Config, Falco, FilterClause, Memcached, Misp, Span, nearest::nearest};
+use super::{Config, Falco, FilterClause, Memcached, Misp, Span, Tls, nearest::nearest};
 use crate::cache::address::{self, Address, DEFAULT_PORT};
 use crate::indicator::{Category, MispType};
 use reqwest::Url;
+use rustls::pki_types::ServerName;
 use std::collections::HashSet;
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
@@ -17,6 +18,8 @@ const MAX_PREFIX: usize = 64;
 const CONNECTIONS: RangeInclusive<usize> = 1..=16;
 /// Smaller pages cost a request each, larger ones more memory than PHP has.
 const PAGE_SIZE: RangeInclusive<usize> = 100..=1_000_000;
+/// memcached's lines of users have 256 bytes; this leaves room for a password.
+const MAX_USER: usize = 128;
 /// The longest name that DNS has.
 const MAX_HOST: usize = 253;
 
@@ -76,6 +79,61 @@ fn memcached(memcached: &Memcached, problems: &mut Vec<Problem>) {
         problems.push(Problem::found("memcached.prefix", quoted(prefix)));
     }
     at_least_a_second(problems, "memcached.timeout", memcached.timeout);
+    if let Some(tls) = &memcached.tls {
+        self::tls(memcached, tls, problems);
+    }
+    login(memcached, problems);
+}
+
+fn tls(memcached: &Memcached, tls: &Tls, problems: &mut Vec<Problem>) {
+    let is_socket = |text: &&String| text.starts_with('/') || text.starts_with("unix:");
+    let places = if memcached.servers.is_empty() { std::slice::from_ref(&memcached.host) } else { &memcached.servers };
+    if let Some(socket) = places.iter().find(is_socket) {
+        let text = format!(
+            "stands beside the unix socket {}, over which memcached speaks no TLS; take `tls` out, or name the server by host and port",
+            quoted(socket)
+        );
+        problems.push(Problem::new("memcached.tls", text));
+    }
+    not_empty(
+        problems,
+        [
+            ("memcached.tls.ca_file", tls.ca_file.as_deref()),
+            ("memcached.tls.cert_file", tls.cert_file.as_deref()),
+            ("memcached.tls.key_file", tls.key_file.as_deref()),
+        ],
+    );
+    match (&tls.cert_file, &tls.key_file) {
+        (Some(_), None) => {
+            problems.push(Problem::new("memcached.tls.cert_file", "stands without key_file; both are needed"));
+        }
+        (None, Some(_)) => {
+            problems.push(Problem::new("memcached.tls.key_file", "stands without cert_file; both are needed"));
+        }
+        _ => {}
+    }
+    if let Some(name) = tls.server_name.as_deref().filter(|name| ServerName::try_from(*name).is_err()) {
+        problems.push(Problem::found("memcached.tls.server_name", quoted(name)));
+    }
+}
+
+fn login(memcached: &Memcached, problems: &mut Vec<Problem>) {
+    not_empty(problems, [("memcached.password_file", memcached.password_file.as_deref())]);
+    match (&memcached.username, &memcached.password_file) {
+        (Some(_), None) => {
+            problems.push(Problem::new("memcached.username", "stands without password_file; both are needed"));
+        }
+        (None, Some(_)) => {
+            problems.push(Problem::new("memcached.password_file", "stands without username; both are needed"));
+        }
+        _ => {}
+    }
+    // memcached's file has lines `USER:PASSWORD`, and a blank ends the user on the wire.
+    let taken = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
+    if memcached.username.as_deref().is_some_and(|name| !taken(name) || name.len() > MAX_USER) {
+        problems
+            .push(Problem::found("memcached.username", "something else (it is not shown, it may hold the password)"));
+    }
 }
 
 /// What is wrong with the host of the one server.

@@ -5,5 +5,6 @@
 
 mod dalli_vectors;
 mod sample_misp;
+mod secured;
 mod support;
 mod verify;

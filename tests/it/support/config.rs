@@ -6,12 +6,20 @@ use misp2memcached::demo::SampleMisp;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+/// A new directory, in memory where the machine has such a place: each pass waits for
+/// the disk several times, and some hundred passes on a busy disk take minutes.
+fn directory() -> tempfile::TempDir {
+    let in_memory = tempfile::tempdir_in("/dev/shm");
+    in_memory.or_else(|_| tempfile::tempdir()).expect("a directory for temporary files")
+}
+
 /// A configuration of the program, with everything it writes in one directory.
 pub struct Configuration {
     directory: tempfile::TempDir,
     url: String,
     token: String,
     servers: Vec<String>,
+    memcached: String,
     misp: String,
     extra: String,
 }
@@ -20,10 +28,11 @@ impl Configuration {
     /// One that loads from `misp` into `memcached`.
     pub fn new(misp: &SampleMisp, memcached: &Memcached) -> Configuration {
         Configuration {
-            directory: tempfile::tempdir().expect("a directory for temporary files"),
+            directory: directory(),
             url: misp.url(),
             token: KEY.to_owned(),
             servers: vec![memcached.server()],
+            memcached: String::new(),
             misp: String::new(),
             extra: String::new(),
         }
@@ -44,6 +53,12 @@ impl Configuration {
     /// One more memcached.
     pub fn and(&mut self, memcached: &Memcached) -> &mut Configuration {
         self.servers.push(memcached.server());
+        self
+    }
+
+    /// Lines of the `memcached` section, without its indentation, instead of those given before.
+    pub fn memcached(&mut self, yaml: &str) -> &mut Configuration {
+        yaml.clone_into(&mut self.memcached);
         self
     }
 
@@ -75,6 +90,9 @@ impl Configuration {
         for server in &self.servers {
             let _ = writeln!(yaml, "    - \"{server}\"");
         }
+        for line in self.memcached.lines() {
+            let _ = writeln!(yaml, "  {line}");
+        }
         let _ = writeln!(yaml, "misp:\n  url: \"{}\"\n  token: \"{}\"", self.url, self.token);
         for line in self.misp.lines() {
             let _ = writeln!(yaml, "  {line}");
@@ -98,10 +116,15 @@ fn the_file_says_what_was_asked_for() {
     let misp = super::sample(misp2memcached::demo::World::new());
     let (one, two) = (Memcached::start(&[]), Memcached::start(&[]));
     let mut configuration = Configuration::new(&misp, &one);
-    configuration.and(&two).misp("to_ids: false\npage_size: 7\n").extra("other:\n  enabled: true\n");
+    configuration
+        .and(&two)
+        .memcached("prefix: other\n")
+        .misp("to_ids: false\npage_size: 7\n")
+        .extra("other:\n  enabled: true\n");
     let path = configuration.write();
     let yaml: serde_yaml::Value = serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert_eq!(yaml["memcached"]["servers"][1].as_str(), Some(two.server().as_str()));
+    assert_eq!(yaml["memcached"]["prefix"].as_str(), Some("other"));
     assert_eq!(yaml["misp"]["url"].as_str(), Some(misp.url().as_str()));
     assert_eq!(yaml["misp"]["token"].as_str(), Some(KEY));
     assert_eq!((yaml["misp"]["page_size"].as_u64(), yaml["other"]["enabled"].as_bool()), (Some(7), Some(true)));
