@@ -14,6 +14,7 @@ mod keys;
 mod load;
 #[cfg(test)]
 mod manual;
+mod memcached;
 mod nearest;
 mod node;
 mod password;
