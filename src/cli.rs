@@ -11,10 +11,10 @@ const EXIT_CODES: &str = "Exit codes:
   2   a flag or argument that does not exist
   64  wrong usage
   65  MISP's answer cannot be trusted; nothing was removed
-  69  MISP or memcached cannot be reached
+  69  MISP or memcached cannot be reached, or memcached has too little room
   70  a bug in this program
   73  an output cannot be written
-  75  another run holds the lock
+  75  another run holds the lock, or a signal ended this one
   77  MISP refuses the key
   78  the configuration is wrong";
 

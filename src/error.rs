@@ -21,6 +21,8 @@ pub enum Kind {
     CannotWrite,
     /// 75: another run holds the lock.
     Locked,
+    /// 75: a signal ended the run before it was done.
+    Interrupted,
     /// 77: MISP refuses the key.
     Refused,
     /// 78: the configuration is wrong.
@@ -36,7 +38,7 @@ impl Kind {
             Kind::Unavailable => 69,
             Kind::Bug => 70,
             Kind::CannotWrite => 73,
-            Kind::Locked => 75,
+            Kind::Locked | Kind::Interrupted => 75,
             Kind::Refused => 77,
             Kind::Config => 78,
         }

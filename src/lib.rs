@@ -14,7 +14,7 @@
 //! - [`report`]: what a pass did, for people and programs (pure)
 //! - [`demo`]: a sample MISP, for the demo and for the tests
 //! - [`error`]: what ends a run, and its exit code
-//! - [`atomic_file`], [`lock`], [`state`]: files that are replaced whole, one run
+//! - [`interrupt`]: signals; [`atomic_file`], [`lock`], [`state`]: files that are replaced whole, one run
 //!   at a time, and where the program's own files are
 
 #![deny(missing_docs)]
@@ -29,6 +29,7 @@ pub mod demo;
 pub mod error;
 pub mod falco;
 pub mod indicator;
+pub mod interrupt;
 pub mod ledger;
 pub mod lock;
 pub mod lookup;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const SYSTEM: &str = "/var/lib/misp2memcached";
 
 /// The directory that is used: the configured one, else systemd's
-/// `$STATE_DIRECTORY`, else [`SYSTEM`] if it can be written, else the user's own.
+/// `$STATE_DIRECTORY`, else `/var/lib/misp2memcached` if it can be written, else the user's own.
 ///
 /// # Errors
 /// [`Kind::Config`]: there is no home directory to fall back on.

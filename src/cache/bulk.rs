@@ -49,7 +49,7 @@ impl Server {
     /// Applies the changes; those for which `mine` is false are left out.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`]: the connection broke; some changes may be done.
+    /// [`crate::error::Kind::Unavailable`]: the connection broke; some changes may be done.
     pub fn apply(
         &mut self,
         changes: &Changes,

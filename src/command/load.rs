@@ -33,5 +33,7 @@ pub(super) fn run(config: &Config, flags: &Load, quiet: bool) -> Result<u8> {
     } else {
         log::info!("{}", report.line());
     }
-    Ok(if report.keys_refused > 0 { Kind::Unavailable.exit_code() } else { 0 })
+    // What was refused or thrown out again is not there for the readers.
+    let lost = report.keys_refused > 0 || report.memcached.iter().any(|server| server.evicted_now > 0);
+    Ok(if lost { Kind::Unavailable.exit_code() } else { 0 })
 }

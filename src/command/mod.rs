@@ -4,11 +4,13 @@ mod check;
 mod demo;
 mod load;
 mod lookup;
+mod man;
 mod status;
 
 use crate::cli::{Cli, Command, Load};
 use crate::config::{self, Config, Loaded, Sources};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 use clap::{CommandFactory, Parser};
 use log::LevelFilter;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -20,6 +22,9 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(&cli);
+    if let Err(e) = interrupt::listen() {
+        log::warn!("signals end the run at once: {e}");
+    }
     let result = panic::catch_unwind(|| run(&cli)).unwrap_or_else(|_| {
         Err(Error::new(Kind::Bug, "a bug in this program stopped the run (see above); please report it"))
     });
@@ -50,10 +55,8 @@ fn run(cli: &Cli) -> Result<u8> {
             print(&script)
         }
         Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map_err(|e| Error::new(Kind::Bug, format!("the manual page cannot be made: {e}")))?;
+            let page =
+                man::page().map_err(|e| Error::new(Kind::Bug, format!("the manual page cannot be made: {e}")))?;
             print(&page)
         }
     }

@@ -158,7 +158,7 @@ mod tests {
         use serde_yaml::Value;
         let entries = |yaml: &str| serde_yaml::from_str::<Vec<Value>>(yaml).unwrap();
         let manual = include_str!("../../docs/falco.md");
-        let example = manual.split("```yaml\n").find(|block| block.contains("exceptions: append")).unwrap();
+        let example = manual.split("```yaml falco\n").find(|block| block.contains("exceptions: append")).unwrap();
         let example = entries(example.split("```").next().unwrap());
         let written = entries(&render(&Lists::default(), config::FalcoPriority::Critical));
         assert_eq!(example.len(), 2);

@@ -2,7 +2,7 @@
 //! split, what a value must look like, and in which namespace it is kept.
 //!
 //! Pure: no clock, no network, no file. Every rule about a type stands in
-//! [`types`], every rule about a value in [`check`].
+//! [`types`], every rule about a value in `check`.
 
 mod check;
 pub mod namespace;

@@ -1,6 +1,6 @@
 //! The MISP attribute types that are loaded, and the rule of each.
 //!
-//! Names are MISP's (`describeTypes` of a 2.5.1). A type's place in [`TYPES`] is
+//! Names are MISP's (`describeTypes` of a 2.5.1). A type's place in `TYPES` is
 //! its code in the ledger: new ones go to the end, none is ever taken out.
 
 use super::check::Check;

@@ -2,7 +2,7 @@
 
 use super::header::Header;
 use super::record::Record;
-use super::{EVENTS, Ledger, META, RECORDS, REMOVALS};
+use super::{EVENTS, Ledger, META, RECORDS, REMOVALS, SUMMARY};
 use crate::error::Result;
 use redb::{TableDefinition, WriteTransaction};
 
@@ -13,6 +13,8 @@ const CHUNK_BYTES: usize = 15 * 1024;
 pub struct Change<'a> {
     transaction: WriteTransaction,
     ledger: &'a Ledger,
+    /// Records were changed, so what was reckoned from them is no longer true.
+    records_changed: bool,
 }
 
 /// Chunks of an event that are held before they are written: an event whose
@@ -36,7 +38,7 @@ impl Chunks {
 
 impl<'a> Change<'a> {
     pub(super) fn new(transaction: WriteTransaction, ledger: &'a Ledger) -> Change<'a> {
-        Change { transaction, ledger }
+        Change { transaction, ledger, records_changed: false }
     }
 
     pub(super) fn create_tables(&self) -> Result<()> {
@@ -50,7 +52,7 @@ impl<'a> Change<'a> {
     /// Sets a value that stands beside the events.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<()> {
         let mut table = self.transaction.open_table(META).map_err(|e| self.ledger.broken(e))?;
         table.insert(name, value).map_err(|e| self.ledger.broken(e))?;
@@ -60,7 +62,7 @@ impl<'a> Change<'a> {
     /// Sets the header of an event.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn set_header(&mut self, event: u64, header: &Header) -> Result<()> {
         let mut table = self.transaction.open_table(EVENTS).map_err(|e| self.ledger.broken(e))?;
         table.insert(event, header.encode().as_slice()).map_err(|e| self.ledger.broken(e))?;
@@ -70,7 +72,7 @@ impl<'a> Change<'a> {
     /// Appends a record to the list that replaces the records of an event.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn put(&mut self, event: u64, chunks: &mut Chunks, record: Record<'_>) -> Result<()> {
         self.append(RECORDS, event, chunks, record)
     }
@@ -78,15 +80,16 @@ impl<'a> Change<'a> {
     /// Ends that list: what the event had beyond it goes.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn finish(&mut self, event: u64, chunks: Chunks) -> Result<()> {
+        self.records_changed = true;
         self.end(RECORDS, event, chunks)
     }
 
     /// Appends a record to the list of those that are to go.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn put_removal(&mut self, event: u64, chunks: &mut Chunks, record: Record<'_>) -> Result<()> {
         self.append(REMOVALS, event, chunks, record)
     }
@@ -94,7 +97,7 @@ impl<'a> Change<'a> {
     /// Ends that list.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn finish_removals(&mut self, event: u64, chunks: Chunks) -> Result<()> {
         self.end(REMOVALS, event, chunks)
     }
@@ -102,7 +105,7 @@ impl<'a> Change<'a> {
     /// Forgets the removals of all events.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn clear_removals(&mut self) -> Result<()> {
         self.transaction.delete_table(REMOVALS).map_err(|e| self.ledger.broken(e))?;
         self.transaction.open_table(REMOVALS).map_err(|e| self.ledger.broken(e))?;
@@ -112,8 +115,9 @@ impl<'a> Change<'a> {
     /// Forgets an event.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn forget(&mut self, event: u64) -> Result<()> {
+        self.records_changed = true;
         self.end(RECORDS, event, Chunks::default())?;
         self.end(REMOVALS, event, Chunks::default())?;
         let mut table = self.transaction.open_table(EVENTS).map_err(|e| self.ledger.broken(e))?;
@@ -124,9 +128,13 @@ impl<'a> Change<'a> {
     /// Makes the change true, on disk when this returns.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`]: nothing of it is true.
+    /// [`crate::error::Kind::CannotWrite`]: nothing of it is true.
     pub fn commit(self) -> Result<()> {
         let ledger = self.ledger;
+        if self.records_changed {
+            let mut table = self.transaction.open_table(META).map_err(|e| ledger.broken(e))?;
+            table.remove(SUMMARY).map_err(|e| ledger.broken(e))?;
+        }
         self.transaction.commit().map_err(|e| ledger.broken(e))
     }
 

@@ -24,7 +24,18 @@ pub struct Header {
 /// Encoded size.
 const LEN: usize = 42;
 
+/// Seconds by which the clock of the proxy that dates MISP's answers may be before
+/// the clock that sets an event's timestamp.
+const CLOCK_SLACK: u64 = 2;
+
 impl Header {
+    /// Whether the event may have changed after its attributes were fetched and kept
+    /// its timestamp: they were fetched in the very second of its last change, and
+    /// timestamps have whole seconds.
+    pub fn may_lag(&self) -> bool {
+        self.delivered <= self.timestamp.saturating_add(CLOCK_SLACK)
+    }
+
     /// The stored form.
     pub fn encode(&self) -> [u8; LEN] {
         let mut out = [0; LEN];
@@ -75,5 +86,12 @@ mod tests {
         };
         assert_eq!(Header::decode(&header.encode()), Some(header));
         assert_eq!(Header::decode(&[0; LEN - 1]), None);
+    }
+
+    #[test]
+    fn what_may_have_changed_in_the_second_of_its_fetch() {
+        let header = |timestamp, delivered| Header { timestamp, delivered, ..Header::default() };
+        assert!(header(100, 100).may_lag() && header(100, 90).may_lag() && header(100, 100 + CLOCK_SLACK).may_lag());
+        assert!(!header(100, 101 + CLOCK_SLACK).may_lag());
     }
 }

@@ -22,6 +22,7 @@ use header::Header;
 use record::Record;
 use redb::{Builder, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use std::cell::RefCell;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 const EVENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("events");
@@ -36,8 +37,15 @@ const FORMAT: &[u8] = b"1";
 /// Memory for the store's pages (its own default is 1 GiB).
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
+/// The meta value that is reckoned from all records. A change of records takes it
+/// away, so it is there only if it is true and all that follows from it was done.
+pub const SUMMARY: &str = "summary";
+
 /// Name of the file in the state directory.
 pub const FILE_NAME: &str = "ledger.redb";
+
+/// Name that a damaged file gets, for whoever wants to know why.
+const SET_ASIDE: &str = "ledger.redb.damaged";
 
 /// The open ledger.
 pub struct Ledger {
@@ -95,6 +103,32 @@ impl Ledger {
             }
         }
         Ok(ledger)
+    }
+
+    /// Opens the ledger for a pass that fetches every event again: one that is
+    /// damaged, or of another version, is set aside and begun anew.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`], where a new one cannot be made either.
+    pub fn open_or_rebuild(directory: &Path) -> Result<Ledger> {
+        // The store panics on some kinds of damage; that is damage too, and no bug of the pass.
+        let whole = catch_unwind(|| {
+            let ledger = Ledger::open(directory)?;
+            ledger.headers()?;
+            ledger.for_each(|_, _| Ok(()))?;
+            Ok::<Ledger, Error>(ledger)
+        });
+        let reason = match whole {
+            Ok(Ok(ledger)) => return Ok(ledger),
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => "it is damaged".to_owned(),
+        };
+        let (path, aside) = (directory.join(FILE_NAME), directory.join(SET_ASIDE));
+        log::warn!("{reason}; it is set aside as {} and built anew", aside.display());
+        std::fs::rename(&path, &aside).map_err(|e| {
+            Error::new(Kind::CannotWrite, format!("{} cannot be renamed to {}: {e}", path.display(), aside.display()))
+        })?;
+        Ledger::open(directory)
     }
 
     fn open_for_writing(&self) -> Result<()> {
@@ -313,5 +347,48 @@ mod tests {
         let error = Ledger::open(directory.path()).err().unwrap();
         assert_eq!(error.kind(), Kind::CannotWrite);
         assert!(error.to_string().contains("--full"), "{error}");
+    }
+
+    /// Whatever bytes are wrong: a full pass has a ledger to work with.
+    #[test]
+    fn damage_anywhere_is_rebuilt() {
+        let mut rebuilt = 0;
+        for seed in 0..40u64 {
+            let directory = tempfile::tempdir().unwrap();
+            {
+                let ledger = Ledger::open(directory.path()).unwrap();
+                let mut change = ledger.change().unwrap();
+                let mut chunks = Chunks::default();
+                for i in 0..3000 {
+                    change.put(7, &mut chunks, record(&format!("{i:032x}"))).unwrap();
+                }
+                change.finish(7, chunks).unwrap();
+                change.set_header(7, &Header { records: 3000, ..Header::default() }).unwrap();
+                change.commit().unwrap();
+            }
+            let path = directory.path().join(FILE_NAME);
+            let mut bytes = std::fs::read(&path).unwrap();
+            // A different part of the file each time, a page's worth of garbage.
+            let at = (seed as usize * 104_729) % (bytes.len() - 4096);
+            bytes[at..at + 4096].iter_mut().enumerate().for_each(|(i, b)| *b ^= (i as u8) | 1);
+            if seed % 5 == 0 {
+                bytes.truncate(bytes.len() / 3);
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            let ledger = Ledger::open_or_rebuild(directory.path()).unwrap();
+            rebuilt += u32::from(directory.path().join(SET_ASIDE).exists());
+            let mut records = 0;
+            ledger
+                .for_each(|_, _| {
+                    records += 1;
+                    Ok(())
+                })
+                .unwrap();
+            assert!(records == 0 || records == 3000, "{records}");
+            let mut change = ledger.change().unwrap();
+            change.set_meta("question", b"x").unwrap();
+            change.commit().unwrap();
+        }
+        assert!(rebuilt > 5, "{rebuilt}");
     }
 }

@@ -44,7 +44,7 @@ impl<'a> Records<'a> {
     /// The current record; `None` behind the last.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`]: the file is damaged.
+    /// [`crate::error::Kind::CannotWrite`]: the file is damaged.
     pub fn current(&self) -> Result<Option<Record<'_>>> {
         Ok(record::read(&self.chunk[self.at..]).map_err(|_| self.ledger.damaged())?.map(|(record, _)| record))
     }
@@ -52,7 +52,7 @@ impl<'a> Records<'a> {
     /// Goes on to the next record.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`]: the file cannot be read.
+    /// [`crate::error::Kind::CannotWrite`]: the file cannot be read.
     pub fn advance(&mut self) -> Result<()> {
         let Some(record) = self.current()? else { return Ok(()) };
         self.at += record.encoded_len();

@@ -54,7 +54,7 @@ impl Order {
 #[derive(Debug)]
 pub struct Sorter {
     order: Order,
-    arena: Vec<u8>,
+    arena: String,
     entries: Vec<Entry>,
     runs: Vec<File>,
     directory: std::path::PathBuf,
@@ -66,7 +66,7 @@ impl Sorter {
     pub fn new(directory: &Path, run_bytes: usize, order: Order) -> Sorter {
         Sorter {
             order,
-            arena: Vec::new(),
+            arena: String::new(),
             entries: Vec::new(),
             runs: Vec::new(),
             directory: directory.to_owned(),
@@ -81,7 +81,7 @@ impl Sorter {
     pub fn push(&mut self, event: u64, record: Record<'_>) -> io::Result<()> {
         let start = self.arena.len() as u32;
         let value = record.value.as_bytes();
-        self.arena.extend_from_slice(value);
+        self.arena.push_str(record.value);
         let mut head = [0; 8];
         let n = value.len().min(8);
         head[..n].copy_from_slice(&value[..n]);
@@ -100,7 +100,7 @@ impl Sorter {
         Ok(())
     }
 
-    fn value(&self, entry: &Entry) -> &[u8] {
+    fn value(&self, entry: &Entry) -> &str {
         &self.arena[entry.start as usize..entry.start as usize + usize::from(entry.len)]
     }
 
@@ -124,8 +124,7 @@ impl Sorter {
     }
 
     fn row(&self, entry: &Entry) -> (u64, Record<'_>) {
-        // Only whole strings were pushed.
-        let value = std::str::from_utf8(self.value(entry)).unwrap_or_default();
+        let value = self.value(entry);
         (entry.event, Record { namespace: entry.namespace, kind: entry.kind, timestamp: entry.timestamp, value })
     }
 

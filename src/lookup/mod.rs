@@ -25,12 +25,12 @@ use std::io;
 use std::ops::Range;
 
 /// Most values that are asked for at once. Enough that a round trip is shared by
-/// hundreds, few enough that the first answers come soon.
-const BATCH_VALUES: usize = 256;
+/// thousands; who waits for answers gets them sooner, see [`lines`].
+const BATCH_VALUES: usize = 2048;
 
 /// Keys after which a batch is asked for even if it has few values: some values
 /// stand for hundreds of keys (see [`form::MAX_CANDIDATES`]).
-const BATCH_KEYS: usize = 4096;
+const BATCH_KEYS: usize = 8192;
 
 /// Bytes of values after which a batch is asked for: values can be long, and they
 /// are kept until they are answered.

@@ -8,35 +8,34 @@ use super::client::{self, Client, Failure};
 use super::pace::Pace;
 use super::page::{Next, Page};
 use super::query::Query;
+use super::retry::Retry;
 use super::stream::{self, ATTRIBUTES, Broken, RowType};
 use crate::error::{Error, Kind, Result};
 use crate::indicator::{MispType, Namespace, Skip, split};
+use crate::interrupt;
 use crate::ledger::record::{MAX_VALUE, Record};
 use crate::ledger::sort::{Order, RUN_BYTES, Sorted, Sorter};
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-/// Failures in a row, without a whole batch in between, that end the pass.
-const MAX_FAILURES: u32 = 6;
+const SEARCH: &str = "/attributes/restSearch";
 
-/// The wait after the first failure; it doubles with each further one.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-
-/// No wait between two tries is longer, but for one that MISP asks for.
-const MAX_WAIT: Duration = Duration::from_secs(8);
-
-/// MISP's rate limit is reset every 15 minutes (recordings, `ratelimit/`); a
-/// server that asks for more is not waited for.
-const MAX_RATE_WAIT: Duration = Duration::from_secs(16 * 60);
+/// Rows of one batch that are believed, ten times an event of a million: its
+/// temporary file stays below about 1 GiB. A batch of several events that has more
+/// is asked for again with fewer.
+const MAX_ROWS: u64 = 10_000_000;
 
 /// Batches that wait for the ledger: enough to keep it busy, few enough for memory.
 const WAITING: usize = 1;
+
+/// How long a signal may go unnoticed while MISP is waited for.
+const LOOK_UP: Duration = Duration::from_millis(200);
 
 /// A value that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,41 +82,60 @@ pub fn fetch(
     if events.is_empty() || query.searches() == 0 {
         return Ok(());
     }
-    let work = Work {
+    let work = Arc::new(Work {
         queue: Mutex::new(Queue { waiting: events.iter().copied().collect(), pace: Pace::new(page_size) }),
         stop: AtomicBool::new(false),
-        client,
-        query,
-        directory,
-    };
-    thread::scope(|scope| {
-        let (sender, receiver) = sync_channel::<Result<Batch>>(WAITING);
-        for _ in 0..connections.min(events.len()) {
-            let sender = sender.clone();
-            let work = &work;
-            scope.spawn(move || work.run(&sender));
-        }
-        drop(sender);
-        let mut result = Ok(());
-        for batch in receiver {
-            if result.is_ok() {
-                result = batch.and_then(&mut each);
-                if result.is_err() {
-                    work.stop.store(true, Ordering::Relaxed);
-                }
+        client: client.clone(),
+        query: query.clone(),
+        directory: directory.to_owned(),
+        most: MAX_ROWS,
+    });
+    let (sender, receiver) = sync_channel::<Result<Batch>>(WAITING);
+    for _ in 0..connections.min(events.len()) {
+        let (sender, work) = (sender.clone(), Arc::clone(&work));
+        thread::spawn(move || work.run(&sender));
+    }
+    drop(sender);
+    // A connection that waits for MISP's answer cannot be woken: after an error it
+    // is left to end by itself, and what it brings is dropped.
+    let _stop = Stop(&work.stop);
+    let mut missing = events.len();
+    while missing > 0 {
+        match receiver.recv_timeout(LOOK_UP) {
+            Ok(batch) => {
+                let batch = batch?;
+                missing -= batch.events.len();
+                each(batch)?;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                let text = format!("{missing} events were not fetched, and nobody said why");
+                return Err(Error::new(Kind::Bug, text));
             }
         }
-        result
-    })
+        interrupt::check()?;
+    }
+    Ok(())
+}
+
+/// Tells the connections to end when the work does, however it does.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What the connections share.
-struct Work<'a> {
+struct Work {
     queue: Mutex<Queue>,
     stop: AtomicBool,
-    client: &'a Client,
-    query: &'a Query,
-    directory: &'a Path,
+    client: Client,
+    query: Query,
+    directory: PathBuf,
+    /// [`MAX_ROWS`].
+    most: u64,
 }
 
 struct Queue {
@@ -125,7 +143,26 @@ struct Queue {
     pace: Pace,
 }
 
-impl Work<'_> {
+impl Queue {
+    /// The events of the next batch, and the rows of its pages. What failed stands
+    /// in the queue in the order in which it failed, a batch is ascending.
+    fn take(&mut self) -> (Vec<u64>, usize) {
+        let n = self.pace.events().min(self.waiting.len());
+        let mut events: Vec<u64> = self.waiting.drain(..n).collect();
+        events.sort_unstable();
+        (events, self.pace.limit())
+    }
+
+    /// Puts a batch that failed back; whether the next one asks for less.
+    fn give_back(&mut self, events: &[u64], limit: usize, failure: &Failure) -> bool {
+        events.iter().rev().for_each(|e| self.waiting.push_front(*e));
+        let Failure::Passing(_) = failure else { return false };
+        self.pace.failed(events.len());
+        self.pace.events() < events.len() || self.pace.limit() < limit
+    }
+}
+
+impl Work {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -138,11 +175,7 @@ impl Work<'_> {
     fn run(&self, sender: &SyncSender<Result<Batch>>) {
         let mut retry = Retry::default();
         while !self.stopped() {
-            let (events, limit) = {
-                let mut queue = self.queue();
-                let n = queue.pace.events().min(queue.waiting.len());
-                (queue.waiting.drain(..n).collect::<Vec<u64>>(), queue.pace.limit())
-            };
+            let (events, limit) = self.queue().take();
             if events.is_empty() {
                 return;
             }
@@ -155,16 +188,11 @@ impl Work<'_> {
                     }
                 }
                 Err(failure) => {
-                    if let Failure::Passing(_) = &failure {
+                    let smaller = self.queue().give_back(&events, limit, &failure);
+                    if smaller {
                         log::info!("{} events are asked for again in smaller batches", events.len());
-                        let mut queue = self.queue();
-                        queue.pace.failed(events.len());
                     }
-                    {
-                        let mut queue = self.queue();
-                        events.iter().rev().for_each(|e| queue.waiting.push_front(*e));
-                    }
-                    if let Err(e) = retry.wait(failure, &|| self.stopped()) {
+                    if let Err(e) = retry.wait(failure, smaller, &|| self.stopped()) {
                         self.stop.store(true, Ordering::Relaxed);
                         let _ = sender.send(Err(e));
                         return;
@@ -177,8 +205,8 @@ impl Work<'_> {
     fn batch(&self, events: &[u64], limit: usize) -> Result<Batch, Failure> {
         let mut taker = Taker {
             events,
-            query: self.query,
-            sorter: Sorter::new(self.directory, RUN_BYTES, Order::ByEvent),
+            query: &self.query,
+            sorter: Sorter::new(&self.directory, RUN_BYTES, Order::ByEvent),
             attributes: 0,
             skipped: Vec::new(),
             published_at: HashMap::new(),
@@ -190,10 +218,13 @@ impl Work<'_> {
                     let text = "the pass ends before this batch is whole";
                     return Err(Failure::Final(Error::new(Kind::Unavailable, text)));
                 }
+                if page.saturating_mul(limit as u64) >= self.most {
+                    return Err(too_many(&self.client, SEARCH, self.most, "rows"));
+                }
                 page += 1;
             }
         }
-        let rows = taker.sorter.finish().map_err(|e| Failure::Final(temporary(self.directory, &e)))?;
+        let rows = taker.sorter.finish().map_err(|e| Failure::Final(temporary(&self.directory, &e)))?;
         Ok(Batch {
             events: events.to_vec(),
             rows,
@@ -204,13 +235,19 @@ impl Work<'_> {
     }
 
     fn page(&self, search: usize, events: &[u64], limit: usize, page: u64, taker: &mut Taker) -> Result<Next, Failure> {
-        let path = "/attributes/restSearch";
+        let path = SEARCH;
         let response = self.client.post(path, self.query.page(search, events, limit, page))?;
         let count = client::header(response.headers(), "x-result-count");
         let skipped = client::header(response.headers(), "x-skipped-elements-count").unwrap_or(0);
-        let rows = stream::rows::<Attributes, Reason>(response, ATTRIBUTES, |row| taker.take(&row)).map_err(|reason| {
+        let (limit, mut came) = (limit as u64, 0);
+        let take = |row: Attribute<'_>| {
+            came += 1;
+            if came > limit { Err(Reason::TooMany) } else { taker.take(&row) }
+        };
+        let rows = stream::rows::<Attributes, Reason>(response, ATTRIBUTES, take).map_err(|reason| {
             match reason {
-                Reason::Broken(b) => broken(self.client, path, b),
+                Reason::Broken(b) => broken(&self.client, path, b),
+                Reason::TooMany => too_many(&self.client, path, limit, "rows"),
                 Reason::Foreign(event) => {
                     let text = format!(
                         "{}{path}: an attribute of event {event} came, which was not asked for: MISP did not read the request's filter",
@@ -218,10 +255,10 @@ impl Work<'_> {
                     );
                     Failure::Final(Error::new(Kind::Untrusted, text))
                 }
-                Reason::Temporary(e) => Failure::Final(temporary(self.directory, &e)),
+                Reason::Temporary(e) => Failure::Final(temporary(&self.directory, &e)),
             }
         })?;
-        let whole = Page { limit: limit as u64, rows, skipped, result_count: count };
+        let whole = Page { limit, rows, skipped, result_count: count };
         whole.check().map_err(|what| {
             let text = format!("{}{path}: the answer is not whole: {what}", self.client.url());
             Failure::Passing(Error::new(Kind::Untrusted, text))
@@ -237,6 +274,7 @@ impl RowType for Attributes {
 enum Reason {
     Broken(Broken),
     Foreign(u64),
+    TooMany,
     Temporary(io::Error),
 }
 
@@ -314,47 +352,6 @@ impl Taker<'_> {
     }
 }
 
-/// Waits between tries, and gives up in the end.
-#[derive(Debug, Default)]
-pub struct Retry {
-    failures: u32,
-    waited_for_rate: Duration,
-}
-
-impl Retry {
-    /// Waits as long as the failure asks for; returns early where `stopped` says so.
-    ///
-    /// # Errors
-    /// The failure's error, where another try is of no use.
-    pub fn wait(&mut self, failure: Failure, stopped: &dyn Fn() -> bool) -> Result<()> {
-        let mut left = match &failure {
-            Failure::Final(_) => return Err(failure.into_error()),
-            Failure::RateLimited(wait) => {
-                self.waited_for_rate += *wait;
-                if self.waited_for_rate > MAX_RATE_WAIT {
-                    return Err(failure.into_error());
-                }
-                log::warn!("MISP limits the rate of this key: waiting {} s", wait.as_secs());
-                *wait
-            }
-            Failure::Passing(e) => {
-                self.failures += 1;
-                if self.failures >= MAX_FAILURES {
-                    return Err(failure.into_error());
-                }
-                log::warn!("{e}; trying again");
-                (FIRST_WAIT * 2_u32.pow(self.failures - 1)).min(MAX_WAIT)
-            }
-        };
-        while !left.is_zero() && !stopped() {
-            let step = left.min(Duration::from_millis(100));
-            thread::sleep(step);
-            left -= step;
-        }
-        Ok(())
-    }
-}
-
 /// What a broken answer means.
 pub(super) fn broken(client: &Client, path: &str, reason: Broken) -> Failure {
     let url = client.url();
@@ -381,7 +378,18 @@ pub(super) fn broken(client: &Client, path: &str, reason: Broken) -> Failure {
     }
 }
 
+/// An answer that goes on behind the row where it has to end: it is not read
+/// further, since it may have no end.
+pub(super) fn too_many(client: &Client, path: &str, most: u64, what: &str) -> Failure {
+    let text = format!("{}{path}: the answer is not whole: more than {most} {what} came", client.url());
+    Failure::Passing(Error::new(Kind::Untrusted, text))
+}
+
 fn temporary(directory: &Path, e: &io::Error) -> Error {
     let text = format!("a temporary file in {} cannot be used: {e}", directory.display());
     Error::new(Kind::CannotWrite, text)
 }
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

@@ -2,9 +2,16 @@
 
 use super::attribute::IndexEvent;
 use super::client::{self, Client, Failure};
-use super::fetch::{Retry, broken};
+use super::fetch::{broken, too_many};
+use super::retry::Retry;
 use super::stream::{self, BARE, RowType};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
+use std::io::Read;
+
+/// Events that are believed where MISP does not say how many there are: fifty
+/// times a large MISP's, and little enough for memory.
+const MAX_EVENTS: u64 = 5_000_000;
 
 /// The list and the moment it was made.
 #[derive(Debug, Clone)]
@@ -27,9 +34,10 @@ impl RowType for Events {
 pub fn fetch(client: &Client) -> Result<Index> {
     let mut retry = Retry::default();
     loop {
+        interrupt::check()?;
         match once(client) {
             Ok(index) => return Ok(index),
-            Err(failure) => retry.wait(failure, &|| false)?,
+            Err(failure) => retry.wait(failure, false, &interrupt::requested)?,
         }
     }
 }
@@ -39,12 +47,11 @@ fn once(client: &Client) -> Result<Index, Failure> {
     let response = client.post(path, br#"{"minimal":1}"#.to_vec())?;
     let now = client::date(response.headers()).unwrap_or_else(client::local_now);
     let total = client::header(response.headers(), "x-result-count");
-    let mut events = Vec::new();
-    let rows = stream::rows::<Events, Reason>(response, BARE, |event| {
-        events.push(event);
-        Ok(())
-    })
-    .map_err(|Reason(b)| broken(client, path, b))?;
+    let mut events = read(response, total.unwrap_or(MAX_EVENTS).min(MAX_EVENTS)).map_err(|reason| match reason {
+        Reason::Broken(b) => broken(client, path, b),
+        Reason::TooMany(most) => too_many(client, path, most, "events"),
+    })?;
+    let rows = events.len() as u64;
     if total.is_some_and(|t| t != rows) {
         let text = format!(
             "{}{path}: {rows} events came, X-Result-Count says {}: the answer is not whole",
@@ -58,9 +65,44 @@ fn once(client: &Client) -> Result<Index, Failure> {
     Ok(Index { events, now })
 }
 
-struct Reason(stream::Broken);
+/// Reads the list up to the event that is one too many.
+fn read(answer: impl Read, most: u64) -> Result<Vec<IndexEvent>, Reason> {
+    let mut events = Vec::new();
+    stream::rows::<Events, Reason>(answer, BARE, |event| {
+        if events.len() as u64 == most {
+            return Err(Reason::TooMany(most));
+        }
+        events.push(event);
+        Ok(())
+    })?;
+    Ok(events)
+}
+
+#[derive(Debug)]
+enum Reason {
+    Broken(stream::Broken),
+    TooMany(u64),
+}
+
 impl From<stream::Broken> for Reason {
     fn from(b: stream::Broken) -> Reason {
-        Reason(b)
+        Reason::Broken(b)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    const ROW: &str = r#"{"id":"1","timestamp":"1795220000","published":true}"#;
+
+    #[test]
+    fn a_list_without_end_is_given_up() {
+        let list = |n: usize| format!("[{}]", vec![ROW; n].join(","));
+        assert_eq!(read(Cursor::new(list(3)), 3).unwrap().len(), 3);
+        let endless = Cursor::new(b"[").chain(Cursor::new(format!("{ROW},").repeat(3))).chain(std::io::repeat(b'x'));
+        assert!(matches!(read(endless, 2), Err(Reason::TooMany(2))));
+        assert!(matches!(read(Cursor::new(list(4)), 3), Err(Reason::TooMany(3))));
     }
 }

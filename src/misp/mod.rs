@@ -3,7 +3,8 @@
 //! - Pure: [`query`] (request bodies), [`attribute`] (wire types, lenient),
 //!   [`page`] (does the count agree), [`pace`] (how much to ask for at once)
 //! - [`stream`]: rows out of a byte stream, in constant memory
-//! - [`client`]: one request; [`index`]: the list of events; [`fetch`]: their attributes
+//! - [`client`]: one request; `retry`: the wait before it is tried again; [`index`]:
+//!   the list of events; [`fetch`]: their attributes
 
 pub mod attribute;
 pub mod client;
@@ -12,4 +13,5 @@ pub mod index;
 pub mod pace;
 pub mod page;
 pub mod query;
+mod retry;
 pub mod stream;

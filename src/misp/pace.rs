@@ -49,14 +49,11 @@ impl Pace {
         }
     }
 
-    /// A batch of `events` failed: first it has fewer events, then smaller pages.
+    /// A batch of `events` failed. What takes MISP's memory is the rows of a page,
+    /// and either number bounds them: both are halved.
     pub fn failed(&mut self, events: usize) {
-        if events > 1 {
-            self.events = self.events.min(events / 2).max(1);
-        } else {
-            self.events = 1;
-            self.limit = (self.limit / 2).max(MIN_LIMIT.min(self.page_size));
-        }
+        self.events = self.events.min(events / 2).max(1);
+        self.limit = (self.limit / 2).max(MIN_LIMIT.min(self.page_size));
     }
 }
 
@@ -90,15 +87,15 @@ mod tests {
     fn failures_shrink_and_success_grows_again() {
         let mut pace = Pace::new(50_000);
         pace.failed(16);
-        assert_eq!((pace.events(), pace.limit()), (8, 50_000));
+        assert_eq!((pace.events(), pace.limit()), (8, 25_000));
         for events in [8, 4, 2, 1] {
             pace.failed(events);
         }
-        assert_eq!((pace.events(), pace.limit()), (1, 25_000));
+        assert_eq!((pace.events(), pace.limit()), (1, 1_562));
         for _ in 0..20 {
             pace.failed(1);
         }
-        assert_eq!(pace.limit(), MIN_LIMIT);
+        assert_eq!((pace.events(), pace.limit()), (1, MIN_LIMIT));
         for _ in 0..20 {
             pace.succeeded(pace.events(), 10);
         }

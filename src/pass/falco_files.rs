@@ -111,6 +111,9 @@ impl Files {
         let mut paths = Vec::new();
         let outcome = falco::write(&config.falco, &lists)?;
         if outcome.changed {
+            if outcome.checked == falco::Checked::NotFound {
+                log::info!("no falco was found: {} is written unchecked", outcome.path.display());
+            }
             written.push(outcome.path.display().to_string());
         }
         paths.push(outcome.path);

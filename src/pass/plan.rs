@@ -24,6 +24,18 @@ pub struct Rules {
     pub published_since: Option<u64>,
 }
 
+impl Rules {
+    /// What an event's header says of its being a draft, given what it said: needed
+    /// where the moment of publishing matters, so that this moment is noticed.
+    pub fn draft_since(&self, event: &IndexEvent, before: u64) -> u64 {
+        match self.published_since {
+            Some(_) if !event.published && before == 0 => self.now,
+            Some(_) if !event.published => before,
+            _ => 0,
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -45,9 +57,12 @@ pub fn plan(index: &[IndexEvent], ledger: &BTreeMap<u64, Header>, rules: Rules) 
     for event in index {
         let known = ledger.get(&event.id);
         let inside = event.timestamp >= rules.initial_since;
+        // Publishing moves no timestamp that the list shows.
+        let released = |h: &Header| rules.published_since.is_some() && event.published && h.unpublished_since != 0;
         if let Some(header) = known
             && rules.published_since.is_some_and(|since| header.published_at > 0 && header.published_at < since)
             && header.timestamp == event.timestamp
+            && !released(header)
         {
             plan.gone.push(event.id);
             continue;
@@ -65,11 +80,12 @@ pub fn plan(index: &[IndexEvent], ledger: &BTreeMap<u64, Header>, rules: Rules) 
             Some(_) if !inside && rules.full => plan.gone.push(event.id),
             Some(header) => {
                 plan.wanted += 1;
-                let changed = header.dirty || header.timestamp != event.timestamp;
-                if rules.full || changed || event.timestamp >= rules.refresh_since {
+                let changed = header.dirty || header.timestamp != event.timestamp || header.may_lag();
+                let unpublished_since = rules.draft_since(event, header.unpublished_since);
+                if rules.full || changed || released(header) || event.timestamp >= rules.refresh_since {
                     plan.fetch.push((event.id, event.timestamp));
-                } else if header.unpublished_since != 0 {
-                    plan.marks.push((event.id, Header { unpublished_since: 0, ..*header }));
+                } else if header.unpublished_since != unpublished_since {
+                    plan.marks.push((event.id, Header { unpublished_since, ..*header }));
                 }
             }
         }
@@ -119,7 +135,9 @@ mod tests {
     fn known(entries: &[(u64, u64)]) -> BTreeMap<u64, Header> {
         entries
             .iter()
-            .map(|(id, timestamp)| (*id, Header { timestamp: *timestamp, records: 1, ..Header::default() }))
+            .map(|(id, timestamp)| {
+                (*id, Header { timestamp: *timestamp, delivered: NOW, records: 1, ..Header::default() })
+            })
             .collect()
     }
 
@@ -154,8 +172,21 @@ mod tests {
     #[test]
     fn a_cut_off_event_is_fetched_again() {
         let old = NOW - 2 * DAY;
-        let ledger = BTreeMap::from([(1, Header { timestamp: old, dirty: true, ..Header::default() })]);
-        assert_eq!(plan(&[event(1, old)], &ledger, rules()).fetch, [(1, old)]);
+        let header = Header { timestamp: old, delivered: NOW, dirty: true, ..Header::default() };
+        assert_eq!(plan(&[event(1, old)], &BTreeMap::from([(1, header)]), rules()).fetch, [(1, old)]);
+    }
+
+    /// Two edits in one second, the pass between them, and the next pass only when
+    /// the refresh window is over.
+    #[test]
+    fn a_change_in_the_second_of_the_fetch_is_seen() {
+        let old = NOW - 2 * DAY;
+        let fetched = |delivered| {
+            let header = Header { timestamp: old, delivered, records: 1, ..Header::default() };
+            plan(&[event(1, old)], &BTreeMap::from([(1, header)]), rules()).fetch
+        };
+        assert_eq!(fetched(old), [(1, old)]);
+        assert_eq!(fetched(old + 60), []);
     }
 
     #[test]
@@ -190,5 +221,25 @@ mod tests {
         assert_eq!(plan(&[event(1, old)], &ledger, rules).gone, [1]);
         // Changed since: MISP is asked.
         assert_eq!(plan(&[event(1, old + 1)], &ledger, rules).fetch, [(1, old + 1)]);
+    }
+
+    /// Publishing moves no timestamp that the list shows: a draft is remembered as
+    /// one, and fetched again once it is published.
+    #[test]
+    fn a_draft_is_published() {
+        let old = NOW - 40 * DAY;
+        let draft = IndexEvent { published: false, ..event(1, old) };
+        let rules = Rules { published_since: Some(NOW - 30 * DAY), ..rules() };
+        let mut ledger = known(&[(1, old)]);
+        let first = plan(&[draft], &ledger, rules);
+        assert_eq!((first.fetch.len(), first.marks[0].1.unpublished_since), (0, NOW));
+        ledger.insert(1, Header { published_at: old, ..first.marks[0].1 });
+        let later = Rules { now: NOW + 60, ..rules };
+        let still = plan(&[draft], &ledger, later);
+        assert_eq!((still.marks.len(), still.fetch.len()), (0, 0));
+        assert_eq!(plan(&[event(1, old)], &ledger, later).fetch, [(1, old)]);
+        // Where the moment of publishing does not matter, nothing is asked for.
+        let plan = plan(&[event(1, old)], &ledger, Rules { published_since: None, ..later });
+        assert_eq!((plan.fetch.len(), plan.marks.len()), (0, 1));
     }
 }

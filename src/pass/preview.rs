@@ -4,12 +4,13 @@
 use super::diff::{Fate, Nothing, diff};
 use super::plan::plan;
 use super::progress::Progress;
-use super::run::{Options, asks_otherwise, choose, rules};
+use super::run::{Options, asks_otherwise, choose, old_prefix, rules};
 use super::tally::Tally;
 use super::terms::Terms;
 use super::window::Window;
 use super::writer::EventRows;
 use crate::cache::fleet::Fleet;
+use crate::cache::key::Keys;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
@@ -51,16 +52,30 @@ pub(super) fn run(
     let client = Client::new(&config.misp)?;
     progress.say("asking MISP for its events");
     let index = index::fetch(&client)?;
-    let known: BTreeMap<u64, Header> = ledger.headers()?.into_iter().collect();
-    let full = options.full || asks_otherwise(config, &ledger)?;
-    let plan = plan(&index.events, &known, rules(config, index.now, full));
+    let mut known: BTreeMap<u64, Header> = ledger.headers()?.into_iter().collect();
     let terms = Terms::new(config, index.now);
     let mut tally = Tally::default();
-    let print = |out: &mut dyn Write, sign: char, event: u64, record: &Record| {
-        let key = terms.keys.indicator(record.namespace, record.value);
+    let print_key = |out: &mut dyn Write, keys: &Keys, sign: char, event: u64, record: &Record| {
+        if !record.namespace.is_cached() {
+            return Ok(());
+        }
+        let key = keys.indicator(record.namespace, record.value);
         let line = format!("{sign} {} {event}#{}", String::from_utf8_lossy(&key).escape_debug(), record.kind.name());
         writeln!(out, "{line}").map_err(|e| Error::new(Kind::CannotWrite, format!("standard output: {e}")))
     };
+    if let Some(old) = old_prefix(config, &ledger)? {
+        let keys = Keys::new(&old);
+        ledger.for_each(|event, record| {
+            tally.removed(record.namespace);
+            print_key(out, &keys, '-', event, &record)
+        })?;
+        known.clear();
+    }
+    let full = options.full || asks_otherwise(config, &ledger)?;
+    let held = known.values().map(|h| u64::from(h.records)).sum();
+    let plan = plan(&index.events, &known, rules(config, index.now, full, held));
+    let print =
+        |out: &mut dyn Write, sign: char, event: u64, record: &Record| print_key(out, &terms.keys, sign, event, record);
 
     let events: Vec<u64> = plan.fetch.iter().map(|(event, _)| *event).collect();
     let query = Query::new(config, index.now);

@@ -5,6 +5,7 @@ use crate::cache::changes::Changes;
 use crate::cache::fleet::Fleet;
 use crate::cache::merge::Expiry;
 use crate::error::Result;
+use crate::interrupt;
 use crate::ledger::Ledger;
 use crate::ledger::header::Header;
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub fn refill(
         terms.add(&mut changes, event, record, delivered);
         count += 1;
         if changes.bytes() > SLICE_BYTES {
+            interrupt::check()?;
             fleet.apply_on(which, &changes, Expiry::Refilled, terms.now)?;
             changes.clear();
         }

@@ -23,8 +23,8 @@ use crate::cache::fleet::Fleet;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
-use crate::ledger::Ledger;
 use crate::ledger::header::Header;
+use crate::ledger::{Ledger, SUMMARY};
 use crate::lock::Lock;
 use crate::misp::client::{Client, local_now};
 use crate::misp::fetch::fetch;
@@ -77,12 +77,17 @@ struct Pass<'a> {
     ledger: &'a Ledger,
     known: BTreeMap<u64, Header>,
     client: Client,
+    /// A server threw keys out since the last pass.
+    lost: bool,
+    /// For temporary files.
+    directory: &'a Path,
+    progress: &'a Progress,
 }
 
 fn load(config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
     state::make(directory)?;
     let _lock = Lock::take(directory)?;
-    let ledger = Ledger::open(directory)?;
+    let ledger = if options.full { Ledger::open_or_rebuild(directory)? } else { Ledger::open(directory)? };
     let mut fleet = Fleet::open(&config.memcached)?;
     let client = Client::new(&config.misp)?;
     falco_files::probe(config)?;
@@ -98,11 +103,11 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
         report.refilled = refill(&ledger, &known, &mut fleet, &choice.fill, &terms)?;
     }
 
-    let mut pass = Pass { config, options, ledger: &ledger, known, client };
+    let lost = memory.lost_keys(&ledger)?;
+    let mut pass = Pass { config, options, ledger: &ledger, known, client, lost, directory, progress };
     progress.say("asking MISP for its events");
     let index = index::fetch(&pass.client)?;
-    let lost = memory.lost_keys(&ledger)?;
-    pass.run(&mut fleet, &index, choice.window, lost, progress, directory, &mut report)?;
+    pass.run(&mut fleet, &index, choice.window, &mut report)?;
     report.memcached = memory.report(&mut fleet, report.keys, &ledger)?;
     Ok(report)
 }
@@ -118,13 +123,17 @@ pub(super) fn choose(fleet: &mut Fleet) -> Result<Choice> {
     Ok(window::choose(&stats))
 }
 
-/// The rules of a plan by configuration and MISP's clock.
-pub(super) fn rules(config: &Config, now: u64, full: bool) -> Rules {
+/// The rules of a plan by configuration and MISP's clock, for a ledger of so many indicators.
+///
+/// Where there are none the ledger's events prove nothing: MISP may have answered
+/// the first load with empty pages. All of the initial window is asked for again.
+pub(super) fn rules(config: &Config, now: u64, full: bool, held: u64) -> Rules {
     let misp = &config.misp;
+    let refresh = if held == 0 { misp.initial_event_timestamp } else { misp.refresh_event_timestamp };
     Rules {
         now,
         initial_since: now.saturating_sub(misp.initial_event_timestamp.as_secs()),
-        refresh_since: now.saturating_sub(misp.refresh_event_timestamp.as_secs()),
+        refresh_since: now.saturating_sub(refresh.as_secs()),
         full,
         published: misp.published,
         unpublished_grace: misp.unpublished_grace.as_secs(),
@@ -137,6 +146,12 @@ pub(super) fn asks_otherwise(config: &Config, ledger: &Ledger) -> Result<bool> {
     Ok(ledger.meta("question")?.is_some_and(|q| q != query::fingerprint(config).as_bytes()))
 }
 
+/// The prefix that the ledger's keys have, where the configuration has another one.
+pub(super) fn old_prefix(config: &Config, ledger: &Ledger) -> Result<Option<String>> {
+    let old = ledger.meta("prefix")?.and_then(|p| String::from_utf8(p).ok());
+    Ok(old.filter(|old| *old != config.memcached.prefix))
+}
+
 /// Under another prefix the keys are others: those of the old one are taken out.
 fn leave_old_prefix(
     config: &Config,
@@ -145,8 +160,7 @@ fn leave_old_prefix(
     known: BTreeMap<u64, Header>,
 ) -> Result<BTreeMap<u64, Header>> {
     let prefix = &config.memcached.prefix;
-    let old = ledger.meta("prefix")?.and_then(|p| String::from_utf8(p).ok());
-    let Some(old) = old.filter(|old| old != prefix) else {
+    let Some(old) = old_prefix(config, ledger)? else {
         if ledger.meta("prefix")?.is_none() {
             let mut change = ledger.change()?;
             change.set_meta("prefix", prefix.as_bytes())?;
@@ -170,20 +184,14 @@ fn leave_old_prefix(
 }
 
 impl Pass<'_> {
-    fn run(
-        &mut self,
-        fleet: &mut Fleet,
-        index: &Index,
-        window: Window,
-        lost: bool,
-        progress: &Progress,
-        directory: &Path,
-        report: &mut Report,
-    ) -> Result<()> {
+    fn run(&mut self, fleet: &mut Fleet, index: &Index, window: Window, report: &mut Report) -> Result<()> {
         let (config, ledger) = (self.config, self.ledger);
         let terms = Terms::new(config, index.now);
-        let full = self.options.full || asks_otherwise(config, ledger)?;
-        let plan = plan(&index.events, &self.known, rules(config, index.now, full));
+        let otherwise = asks_otherwise(config, ledger)?;
+        let full = self.options.full || otherwise;
+        let held: u64 = self.known.values().map(|h| u64::from(h.records)).sum();
+        let rules = rules(config, index.now, full, held);
+        let plan = plan(&index.events, &self.known, rules);
         report.window_seconds = match window {
             Window::Initial => config.misp.initial_event_timestamp.as_secs(),
             Window::Refresh => config.misp.refresh_event_timestamp.as_secs(),
@@ -198,7 +206,6 @@ impl Pass<'_> {
             unpublished: plan.unpublished,
         };
 
-        let held: u64 = self.known.values().map(|h| u64::from(h.records)).sum();
         let leaving: u64 = plan.gone.iter().filter_map(|e| self.known.get(e)).map(|h| u64::from(h.records)).sum();
         // Fails before anything is fetched where the list alone says so.
         self.guard(held, leaving)?;
@@ -210,11 +217,16 @@ impl Pass<'_> {
             change.clear_removals()?;
             change.commit()?;
         }
-        let (changed, applied) = thread::scope(|scope| {
+        // Before anything else rewrites these headers.
+        self.known.extend(plan.marks.iter().copied());
+        let applied = thread::scope(|scope| {
             let applier = Applier::start(scope, fleet, index.now);
             let mut writer = Writer::new(ledger, applier, &terms, &self.known);
+            // An expiry that was switched off is still running in memcached.
+            writer.tell_all = otherwise;
+            writer.mark(&plan.marks)?;
             self.expire(&mut writer, &terms, &plan, &mut tally)?;
-            if let Err(e) = self.fetch(&mut writer, index, &plan, progress, directory, &mut tally) {
+            if let Err(e) = self.fetch(&mut writer, index, &plan, rules, &mut tally) {
                 // What came whole is kept; should that fail too, it is fetched again.
                 let _ = writer.flush();
                 return Err(e);
@@ -224,17 +236,16 @@ impl Pass<'_> {
                 return Err(refusal);
             }
             writer.remove(&plan.gone, &mut tally)?;
-            writer.mark(&plan.marks)?;
-            Ok((writer.changed, writer.applied))
+            Ok(writer.applied)
         })?;
 
-        if full || lost {
-            progress.say("verifying every key");
+        if full || self.lost {
+            self.progress.say("verifying every key");
             let known = ledger.headers()?.into_iter().collect();
-            report.mended = verify(ledger, &known, fleet, &terms, directory)?.into();
+            report.mended = verify(ledger, &known, fleet, &terms, self.directory)?.into();
         }
-        progress.say("reading the ledger");
-        let summary = self.summary(fleet, &terms, changed, report)?;
+        self.progress.say("reading the ledger");
+        let summary = self.summary(fleet, &terms, report)?;
         self.finish(fleet, &summary, index.now)?;
         fill(report, &summary, &tally, applied);
         Ok(())
@@ -267,29 +278,25 @@ impl Pass<'_> {
         writer.remove(&[], tally)
     }
 
-    fn fetch(
-        &self,
-        writer: &mut Writer,
-        index: &Index,
-        plan: &Plan,
-        progress: &Progress,
-        directory: &Path,
-        tally: &mut Tally,
-    ) -> Result<()> {
+    fn fetch(&self, writer: &mut Writer, index: &Index, plan: &Plan, rules: Rules, tally: &mut Tally) -> Result<()> {
         let misp = &self.config.misp;
         let query = Query::new(self.config, index.now);
         let events: Vec<u64> = plan.fetch.iter().map(|(event, _)| *event).collect();
-        let timestamp =
-            |event: u64| plan.fetch.binary_search_by_key(&event, |(id, _)| *id).map_or(0, |at| plan.fetch[at].1);
+        let listed = |event: u64| {
+            let Ok(at) = index.events.binary_search_by_key(&event, |e| e.id) else { return Header::default() };
+            let (event, before) = (&index.events[at], self.known.get(&event));
+            let unpublished_since = rules.draft_since(event, before.map_or(0, |h| h.unpublished_since));
+            Header { timestamp: event.timestamp, unpublished_since, ..Header::default() }
+        };
         // With `published` an event that somebody edits at this moment comes
         // without a row, as if all its attributes were gone.
         let mut vanished = Vec::new();
-        progress.begin(events.len() as u64);
-        fetch(&self.client, &query, &events, misp.connections, misp.page_size, directory, |mut batch| {
-            progress.advance(batch.events.len() as u64, batch.attributes);
+        self.progress.begin(events.len() as u64);
+        fetch(&self.client, &query, &events, misp.connections, misp.page_size, self.directory, |mut batch| {
+            self.progress.advance(batch.events.len() as u64, batch.attributes);
             tally.attributes += batch.attributes;
             batch.skipped.drain(..).for_each(|s| tally.skip(s));
-            writer.absorb(batch, timestamp, tally, |event| {
+            writer.absorb(batch, listed, tally, |event| {
                 let hold = misp.published && self.known.get(&event).is_some_and(|h| h.records > 0);
                 if hold {
                     vanished.push(event);
@@ -316,36 +323,38 @@ impl Pass<'_> {
             let Some(header) = self.known.get(event) else { continue };
             if before.is_some() && before == after {
                 let timestamp = before.map_or(0, |e| e.timestamp);
-                writer.drop_records(*event, Header { timestamp, unpublished_since: 0, ..*header }, |_| true)?;
+                let header = Header { timestamp, delivered: index.now, unpublished_since: 0, ..*header };
+                writer.drop_records(*event, header, |_| true)?;
             }
         }
         Ok(())
     }
 
-    /// What the ledger holds: read anew where it changed, else as it was stored.
-    fn summary(&self, fleet: &Fleet, terms: &Terms, changed: bool, report: &mut Report) -> Result<Summary> {
+    /// What the ledger holds: read anew where it changed since it was last read to
+    /// the end, else as it was stored.
+    fn summary(&self, fleet: &Fleet, terms: &Terms, report: &mut Report) -> Result<Summary> {
         let ledger = self.ledger;
-        let stored = ledger.meta("summary")?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
+        let stored = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
         let mut files = falco_files::Files::new(self.config, terms.now, ledger)?;
-        let read = changed || stored.is_none() || files.wants_records();
-        let summary = match stored {
-            Some(summary) if !read => summary,
-            stored => {
+        let read = stored.is_none() || files.wants_records();
+        let summary = match &stored {
+            Some(summary) if !read => summary.clone(),
+            _ => {
                 let records = ledger.headers()?.iter().map(|(_, h)| u64::from(h.records)).sum();
-                let summary = survey(ledger, records, fleet.keys(), |_, record| {
+                survey(ledger, records, fleet.keys(), |_, record| {
                     files.take(&record);
                     Ok(())
-                })?;
-                if stored.as_ref() != Some(&summary) {
-                    let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("a summary cannot be written: {e}"));
-                    let mut change = ledger.change()?;
-                    change.set_meta("summary", &serde_json::to_vec(&summary).map_err(bug)?)?;
-                    change.commit()?;
-                }
-                summary
+                })?
             }
         };
         report.falco = files.finish(self.config, ledger, read)?;
+        // Last: a pass that fails before leaves all of it to the next one.
+        if stored.as_ref() != Some(&summary) {
+            let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("a summary cannot be written: {e}"));
+            let mut change = ledger.change()?;
+            change.set_meta(SUMMARY, &serde_json::to_vec(&summary).map_err(bug)?)?;
+            change.commit()?;
+        }
         Ok(summary)
     }
 

@@ -4,7 +4,7 @@
 use super::survey::Summary;
 use crate::cache::fleet::Fleet;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, SUMMARY};
 use crate::report;
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ impl Memory {
     /// The servers after the pass that began with `self`; what they threw out by
     /// now is kept for the next one.
     pub(super) fn report(self, fleet: &mut Fleet, keys: u64, ledger: &Ledger) -> Result<Vec<report::Server>> {
-        let summary = ledger.meta("summary")?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
+        let summary = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
         let share = if fleet.is_ring() { fleet.servers().len() as u64 } else { 1 };
         let needed_bytes = summary.map_or(keys * TYPICAL_ITEM, |s| s.memory) / share;
         let mut servers = Vec::new();

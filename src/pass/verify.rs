@@ -9,6 +9,7 @@ use crate::cache::ttl;
 use crate::cache::value::{self, Tag};
 use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
+use crate::interrupt;
 use crate::ledger::Ledger;
 use crate::ledger::header::Header;
 use crate::ledger::sort::{Order, RUN_BYTES, Sorted, Sorter};
@@ -52,6 +53,7 @@ pub fn verify(
         keys += 1;
         wanted.push(key);
         if wanted.len() == KEYS_AT_ONCE {
+            interrupt::check()?;
             mended += fleet.enforce(&wanted)?;
             wanted.clear();
         }

@@ -13,6 +13,7 @@ use super::terms::{Terms, count};
 use crate::cache::bulk::Applied;
 use crate::cache::changes::Changes;
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 use crate::ledger::header::Header;
 use crate::ledger::record::Record;
 use crate::ledger::sort::Sorted;
@@ -38,8 +39,9 @@ pub struct Writer<'a> {
     known: &'a BTreeMap<u64, Header>,
     /// Events whose changes are in memcached: marked so with the next commit.
     settled: Vec<(u64, Header)>,
-    /// Events of the list of changes that is under way.
-    under_way: Vec<(u64, Header)>,
+    /// Events of the list of changes that is under way, and whether they have
+    /// records to remove.
+    under_way: Vec<(u64, Header, bool)>,
     /// Events that have records to remove.
     removing: Vec<(u64, Header)>,
     /// Indicators that go from events that stay.
@@ -47,8 +49,8 @@ pub struct Writer<'a> {
     adds: Changes,
     /// What memcached did.
     pub applied: Applied,
-    /// Whether anything of the ledger's records changed.
-    pub changed: bool,
+    /// memcached is told of every record that is delivered, not of new ones only.
+    pub tell_all: bool,
 }
 
 /// The rows of one event, out of those of a batch.
@@ -81,7 +83,7 @@ impl<'a> Writer<'a> {
             going: 0,
             adds: Changes::default(),
             applied: Applied::default(),
-            changed: false,
+            tell_all: false,
         }
     }
 
@@ -90,15 +92,16 @@ impl<'a> Writer<'a> {
         self.going
     }
 
-    /// Takes the events of a batch, whose timestamps `timestamp` tells; those for
-    /// which `hold` is true and that came without a row are left as they are.
+    /// Takes the events of a batch, of whose headers `listed` tells what MISP's list
+    /// of events says; those for which `hold` is true and that came without a row are
+    /// left as they are.
     ///
     /// # Errors
     /// [`Kind::CannotWrite`], [`Kind::Unavailable`].
     pub fn absorb(
         &mut self,
         mut batch: Batch,
-        timestamp: impl Fn(u64) -> u64,
+        listed: impl Fn(u64) -> Header,
         tally: &mut Tally,
         mut hold: impl FnMut(u64) -> bool,
     ) -> Result<()> {
@@ -113,10 +116,9 @@ impl<'a> Writer<'a> {
             }
             let known = self.known.get(&event).copied();
             let header = Header {
-                timestamp: timestamp(event),
                 delivered: self.terms.now,
                 published_at: batch.published_at.get(&event).copied().or(known.map(|h| h.published_at)).unwrap_or(0),
-                ..Header::default()
+                ..listed(event)
             };
             let done = self.event(&mut change, event, known, header, &mut rows, tally)?;
             touched |= done.written;
@@ -136,15 +138,10 @@ impl<'a> Writer<'a> {
         for (event, header) in replay {
             self.replay(event, &header)?;
         }
-        // What memcached refused keeps its mark, so the next pass tries again.
         let all_stored = self.applied.refused == refused;
-        for (event, header, has_removals) in begun {
-            if has_removals {
-                self.removing.push((event, header));
-            } else if all_stored {
-                self.under_way.push((event, Header { dirty: false, ..header }));
-            }
-        }
+        self.under_way.extend(
+            begun.into_iter().map(|(event, header, goes)| (event, Header { dirty: !all_stored, ..header }, goes)),
+        );
         self.applier.begin(adds)
     }
 
@@ -154,9 +151,14 @@ impl<'a> Writer<'a> {
             if self.adds.is_empty() {
                 self.adds = memory;
             }
-            let events = std::mem::take(&mut self.under_way);
-            if applied.refused == 0 {
-                self.settled.extend(events);
+            // What memcached refused keeps its mark, so the next pass tries again.
+            for (event, mut header, has_removals) in std::mem::take(&mut self.under_way) {
+                header.dirty |= applied.refused > 0;
+                if has_removals {
+                    self.removing.push((event, header));
+                } else if !header.dirty {
+                    self.settled.push((event, header));
+                }
             }
             self.applied += applied;
         }
@@ -174,7 +176,7 @@ impl<'a> Writer<'a> {
     ) -> Result<Done> {
         let (mut chunks, mut removals) = (Chunks::default(), Chunks::default());
         let (mut added, mut gone, mut moved, mut replay) = (false, 0, false, false);
-        let again = known.is_some_and(|h| h.dirty);
+        let again = self.tell_all || known.is_some_and(|h| h.dirty);
         let start = self.adds.len();
         let (terms, adds, delivered) = (self.terms, &mut self.adds, self.terms.now);
         let mut each = |fate: Fate, record: Record<'_>| {
@@ -212,16 +214,18 @@ impl<'a> Writer<'a> {
         let rewritten = added || gone > 0 || moved || chunks.is_written();
         if rewritten {
             change.finish(event, chunks)?;
-            self.changed = true;
         }
         if gone > 0 {
             change.finish_removals(event, removals)?;
             self.going += gone;
         }
         let begun = replay || self.adds.len() > start || gone > 0;
-        if !terms.any_expires() {
-            // The moment of delivery matters to expiries only.
-            header.delivered = known.map_or(header.delivered, |h| h.delivered);
+        if !terms.any_expires()
+            && let Some(before) = known
+            && !(Header { timestamp: header.timestamp, ..before }).may_lag()
+        {
+            // A later moment would say no more, and the header would have to be written.
+            header.delivered = before.delivered;
         }
         header.dirty = begun;
         let written = rewritten || known != Some(header);
@@ -340,8 +344,8 @@ impl<'a> Writer<'a> {
         let mut changes = Changes::default();
         let removing = std::mem::take(&mut self.removing);
         self.going = 0;
-        self.changed |= !removing.is_empty() || !gone.is_empty();
         for some in removing.chunks(REMOVED_AT_ONCE) {
+            interrupt::check()?;
             for (event, _) in some {
                 self.take_away(self.ledger.removals(*event)?, *event, &mut changes, tally)?;
             }
@@ -354,6 +358,7 @@ impl<'a> Writer<'a> {
             change.commit()?;
         }
         for some in gone.chunks(REMOVED_AT_ONCE) {
+            interrupt::check()?;
             for event in some {
                 self.take_away(self.ledger.records(*event)?, *event, &mut changes, tally)?;
             }
@@ -386,7 +391,7 @@ impl<'a> Writer<'a> {
 
     /// The records of an event less those that were removed.
     fn rewrite(&mut self, change: &mut Change<'_>, event: u64, header: Header) -> Result<()> {
-        let mut header = Header { records: 0, oldest: 0, categories: 0, dirty: false, ..header };
+        let mut header = Header { records: 0, oldest: 0, categories: 0, ..header };
         let mut chunks = Chunks::default();
         diff(&mut self.ledger.removals(event)?, &mut self.ledger.records(event)?, |fate, record| {
             if fate == Fate::Added {

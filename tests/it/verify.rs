@@ -34,8 +34,11 @@ fn load(file: &Path, flags: &[&str]) -> serde_json::Value {
     let file = file.display().to_string();
     let arguments: Vec<&str> = ["--config", &file, "load", "--json"].iter().chain(flags).copied().collect();
     let done = run(&arguments, &[]);
-    assert_eq!(done.code, Some(0), "{}", done.stderr);
-    serde_json::from_str(&done.stdout).unwrap()
+    let report: serde_json::Value = serde_json::from_str(&done.stdout).expect(&done.stderr);
+    // A server that throws keys out during a pass is told by the exit code.
+    let fits = report["memcached"][0]["fits"] == true;
+    assert_eq!(done.code, Some(if fits { 0 } else { 69 }), "{}", done.stderr);
+    report
 }
 
 fn exact(misp: &SampleMisp, memcached: &Memcached) {

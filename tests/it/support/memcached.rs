@@ -113,7 +113,21 @@ impl Memcached {
     }
 
     fn is_mine(&self) -> bool {
-        self.connect().is_ok() && self.stats().get("pid") == Some(&self.child.id().to_string())
+        // Another one that gives way at this moment may break off.
+        self.pid().is_ok_and(|pid| pid == self.child.id().to_string())
+    }
+
+    fn pid(&self) -> std::io::Result<String> {
+        let mut stream = self.connect()?;
+        stream.get_mut().write_all(b"stats\r\n")?;
+        let mut line = String::new();
+        while stream.read_line(&mut line)? > 0 && !line.starts_with("END") {
+            if let Some(pid) = line.strip_prefix("STAT pid ") {
+                return Ok(pid.trim_end().to_owned());
+            }
+            line.clear();
+        }
+        Err(ErrorKind::UnexpectedEof.into())
     }
 
     /// Starts it again in the same place, empty; kills it before if it still runs.

@@ -2,9 +2,14 @@
 //! the built program, and a second opinion on what the keys should be.
 
 pub mod config;
+pub mod falco_lists;
 pub mod memcached;
 pub mod model;
 pub mod program;
+pub mod random;
+pub mod scene;
+pub mod site;
+pub mod truth;
 
 use misp2memcached::demo::{SampleMisp, World};
 use std::net::TcpListener;

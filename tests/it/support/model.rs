@@ -2,8 +2,8 @@
 //! written down again from the specification. Nothing of the crate's splitting,
 //! key or value code is used here, so that a shared mistake cannot hide.
 //!
-//! It takes good values of the types in its table. What else is in a world
-//! (another type, a value that is no address) is the caller's to filter out.
+//! It knows the types in its table, and what is no value of them: half composites,
+//! hashes of the wrong length, addresses that are none. Other types give no keys.
 
 use misp2memcached::demo::{Attribute, Event, World};
 use sha2::{Digest, Sha256};
@@ -47,14 +47,28 @@ const LONGEST_KEY: usize = 250;
 /// The indicator keys and values of a world's live attributes of the types in
 /// the table, where `wanted` says so (published, to_ids, type ...).
 pub fn expected(world: &World, wanted: impl Fn(&Event, &Attribute) -> bool) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let mut tags: BTreeMap<Vec<u8>, BTreeSet<(u64, String)>> = BTreeMap::new();
-    for event in world.events() {
-        for attribute in event.attributes.iter().filter(|a| !a.deleted && wanted(event, a)) {
-            for (namespace, value) in parts(&attribute.kind, attribute.value.trim()) {
-                let entry = (event.id, attribute.kind.clone());
-                tags.entry(key(namespace, &value)).or_default().insert(entry);
-            }
+    rendered(world.events().flat_map(|event| indicators(event, |a| wanted(event, a))))
+}
+
+/// One indicator: its key, and the event and type that list it.
+pub type Indicator = (Vec<u8>, u64, String);
+
+/// The indicators of one event's live attributes, where `wanted` says so.
+pub fn indicators(event: &Event, wanted: impl Fn(&Attribute) -> bool) -> BTreeSet<Indicator> {
+    let mut all = BTreeSet::new();
+    for attribute in event.attributes.iter().filter(|a| !a.deleted && wanted(a)) {
+        for (namespace, value) in parts(&attribute.kind, attribute.value.trim()) {
+            all.insert((key(namespace, &value), event.id, attribute.kind.clone()));
         }
+    }
+    all
+}
+
+/// Keys and values of some indicators.
+pub fn rendered(indicators: impl IntoIterator<Item = Indicator>) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut tags: BTreeMap<Vec<u8>, BTreeSet<(u64, String)>> = BTreeMap::new();
+    for (key, event, kind) in indicators {
+        tags.entry(key).or_default().insert((event, kind));
     }
     let value = |tags: BTreeSet<(u64, String)>| {
         let tags: Vec<String> = tags.into_iter().map(|(event, kind)| format!("{event}#{kind}")).collect();
@@ -65,10 +79,14 @@ pub fn expected(world: &World, wanted: impl Fn(&Event, &Attribute) -> bool) -> B
 
 fn parts(kind: &str, value: &str) -> Vec<(&'static str, String)> {
     let Some((_, first, second)) = TABLE.iter().find(|row| row.0 == kind) else { return Vec::new() };
-    let halves = if second.is_empty() { vec![value] } else { value.splitn(2, '|').collect() };
+    let whole = second.is_empty();
+    let halves: Vec<&str> = if whole { vec![value] } else { value.split('|').map(str::trim).collect() };
+    if halves.len() != 2 - usize::from(whole) || halves.contains(&"") {
+        return Vec::new();
+    }
     let mut parts = Vec::new();
     for (namespace, text) in [*first, *second].into_iter().zip(halves) {
-        if namespace == "-" {
+        if namespace == "-" || !good(namespace, text, whole) {
             continue;
         }
         parts.push((namespace, text.to_owned()));
@@ -80,11 +98,47 @@ fn parts(kind: &str, value: &str) -> Vec<(&'static str, String)> {
     parts
 }
 
+/// Whether a value is one of its namespace; networks are only where the type has no second part.
+fn good(namespace: &str, text: &str, whole: bool) -> bool {
+    let digits = |n| text.len() == n && text.chars().all(|c| c.is_ascii_hexdigit());
+    match namespace {
+        "md5" | "imphash" => digits(32),
+        "sha1" => digits(40),
+        "sha256" => digits(64),
+        "sha512" => digits(128),
+        "ip" => text.parse::<IpAddr>().is_ok() || whole && network(text).is_some(),
+        "domain" => {
+            let label = |l: &str| !l.is_empty() && l.chars().all(|c| c.is_alphanumeric() || "-_".contains(c));
+            text.len() <= 253 && text.split('.').all(label)
+        }
+        _ => !text.contains(['\r', '\n']),
+    }
+}
+
+/// The prefix lengths in use, as `misp-networks` shows them.
+pub fn networks<'a>(keys: impl Iterator<Item = &'a Vec<u8>>) -> String {
+    let mut lengths: [BTreeSet<u32>; 2] = Default::default();
+    for network in keys.filter_map(|key| std::str::from_utf8(key).ok()?.strip_prefix("misp-cidr:")) {
+        let (address, length) = network.split_once('/').expect("a network");
+        lengths[usize::from(address.contains(':'))].insert(length.parse().expect("a length"));
+    }
+    let mut families = Vec::new();
+    for (name, lengths) in ["4", "6"].into_iter().zip(lengths) {
+        let list: Vec<String> = lengths.iter().rev().map(u32::to_string).collect();
+        if !list.is_empty() {
+            families.push(format!("{name}:{}", list.join(",")));
+        }
+    }
+    families.join(";")
+}
+
 /// `10.1.2.3/8` as `10.0.0.0/8`.
 fn network(text: &str) -> Option<String> {
     let (address, length) = text.split_once('/')?;
     let length: u32 = length.parse().ok()?;
     let base = match address.parse().ok()? {
+        IpAddr::V4(_) if length > 32 => return None,
+        IpAddr::V6(_) if length > 128 => return None,
         IpAddr::V4(v4) => IpAddr::from((v4.to_bits() & u32::MAX.checked_shl(32 - length).unwrap_or(0)).to_be_bytes()),
         IpAddr::V6(v6) => IpAddr::from((v6.to_bits() & u128::MAX.checked_shl(128 - length).unwrap_or(0)).to_be_bytes()),
     };
@@ -151,4 +205,27 @@ fn a_small_world_by_hand() {
     assert_eq!(expected(&world, |_, a| a.kind != "mutex"), by_hand);
     assert_eq!(network("2001:db8::ff/32").as_deref(), Some("2001:db8::/32"));
     assert_eq!(network("192.0.2.1/0").as_deref(), Some("0.0.0.0/0"));
+}
+
+#[test]
+fn bad_values_by_hand() {
+    for (kind, value) in [
+        ("ip-dst", "192.0.2.0/33"),
+        ("ip-dst", "x)or(evt.num>0)or(fd.sip=1.2.3.4"),
+        ("ip-dst|port", "192.0.2.0/24|80"),
+        ("ip-src|port", "192.0.2.1"),
+        ("domain", "a..b"),
+        ("filename|md5", "a|b|e7d00812fcf0d4e11c1d088568cc2229"),
+        ("filename|md5", "|e7d00812fcf0d4e11c1d088568cc2229"),
+        ("sha1", "e7d00812fcf0d4e11c1d088568cc2229"),
+        ("url", "http://a/\r\ndelete misp-stats"),
+        ("yara", "rule x {}"),
+    ] {
+        assert_eq!(parts(kind, value), [], "{kind} {value:?}");
+    }
+    assert_eq!(parts("domain|ip", "a.example|999.1.1.1"), [("domain", "a.example".to_owned())]);
+    assert_eq!(parts("domain|ip", "a b|192.0.2.1"), [("ip", "192.0.2.1".to_owned())]);
+    let keys = ["misp-cidr:10.0.0.0/8", "misp-cidr:192.0.2.0/24", "misp-cidr:2001:db8::/32", "misp-ip:10.0.0.0/9"];
+    let keys: Vec<Vec<u8>> = keys.iter().map(|k| k.as_bytes().to_vec()).collect();
+    assert_eq!((networks(keys.iter()).as_str(), networks([].iter()).as_str()), ("4:24,8;6:32", ""));
 }

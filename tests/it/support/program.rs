@@ -20,6 +20,11 @@ pub struct Finished {
 /// Runs the program with these arguments and environment variables (and none of
 /// the caller's that it would read). Fails the test when it takes too long.
 pub fn run<S: AsRef<OsStr>>(arguments: &[S], environment: &[(&str, &str)]) -> Finished {
+    finish(&mut command(arguments, environment), PATIENCE)
+}
+
+/// The same, to be started by the caller; its input is empty.
+pub fn command<S: AsRef<OsStr>>(arguments: &[S], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_misp2memcached"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -27,8 +32,8 @@ pub fn run<S: AsRef<OsStr>>(arguments: &[S], environment: &[(&str, &str)]) -> Fi
             command.env_remove(&name);
         }
     }
-    command.args(arguments).envs(environment.iter().copied());
-    finish(command.stdin(Stdio::null()), PATIENCE)
+    command.args(arguments).envs(environment.iter().copied()).stdin(Stdio::null());
+    command
 }
 
 fn finish(command: &mut Command, patience: Duration) -> Finished {

@@ -1,0 +1,89 @@
+# Builds, shows, tests, measures and installs misp2memcached; `make` alone says what there is.
+#
+# What a target needs and the machine lacks is installed with apt-get (Debian, Ubuntu):
+# directly as root, else with sudo. Rust itself is not: see https://rustup.rs.
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+DESTDIR ?=
+# Options of the benchmark, such as ARGS="--attributes 10000000".
+ARGS ?=
+
+# rustup puts cargo there; a shell that was open before does not know.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+PROGRAM = $(or $(CARGO_TARGET_DIR),target)/release/misp2memcached
+SHARE = $(DESTDIR)$(PREFIX)/share
+DOC = $(SHARE)/doc/misp2memcached
+
+.PHONY: help build demo test bench lint install deps rust
+
+help: ## this list
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  %-8s %s\n' "$$name" "$$what"; done
+	@echo "PREFIX=$(PREFIX) and DESTDIR= are for install, CARGO_TARGET_DIR is cargo's."
+
+build: rust ## the program, for release
+	@$(call need,gcc)
+	$(CARGO) build --release --locked
+
+demo: rust ## see it work: a sample MISP, a real memcached, look-ups, Falco's rules
+	@$(call need,gcc memcached)
+	$(CARGO) build --release --locked
+	@$(PROGRAM) demo
+
+test: rust ## all tests: the program's, the benchmark's, Logstash's filter
+	@$(call need,gcc memcached ruby ruby-dalli time)
+	$(CARGO) test --locked
+	$(CARGO) test --locked --bench load
+	ruby tests/logstash/process_ioc_test.rb
+
+bench: rust ## how fast a load is, beside what the machine can do (ARGS="...")
+	@$(call need,gcc memcached time)
+	$(CARGO) bench --locked --bench load -- $(ARGS)
+
+lint: rust ## formatting, clippy and the documentation's links, without a warning
+	@$(call need,gcc)
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+# `make build && sudo make install`: root, who may have no cargo, installs what you built.
+install: ## program, manual page, completions, documentation with example and Logstash's files
+	if command -v $(CARGO) >/dev/null; then $(MAKE) build; else test -x $(PROGRAM) || { echo "run make build first" >&2; exit 1; }; fi
+	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/misp2memcached
+	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \
+	    $(SHARE)/fish/vendor_completions.d $(DOC)/docs $(DOC)/logstash
+	$(PROGRAM) man > $(SHARE)/man/man1/misp2memcached.1
+	$(PROGRAM) completions bash > $(SHARE)/bash-completion/completions/misp2memcached
+	$(PROGRAM) completions zsh > $(SHARE)/zsh/site-functions/_misp2memcached
+	$(PROGRAM) completions fish > $(SHARE)/fish/vendor_completions.d/misp2memcached.fish
+	install -m 0644 misp2memcached.example.yaml README.md CHANGELOG.md LICENSE $(DOC)
+	install -m 0644 docs/*.md $(DOC)/docs
+	install -m 0644 logstash/* $(DOC)/logstash
+
+deps: ## what the other targets need from the distribution
+	@$(call need,gcc memcached ruby ruby-dalli time)
+
+rust:
+	@command -v $(CARGO) >/dev/null || { echo "there is no cargo: install Rust, https://rustup.rs" >&2; exit 1; }
+
+# Installs those of the packages $(1) whose program is not there.
+define need
+set -e; missing=; \
+for package in $(1); do \
+    case $$package in \
+        gcc) command -v cc >/dev/null || missing="$$missing gcc libc6-dev";; \
+        ruby-dalli) ruby -e 'require "dalli"' 2>/dev/null || missing="$$missing ruby-dalli";; \
+        time) env time --version >/dev/null 2>&1 || missing="$$missing time";; \
+        *) command -v $$package >/dev/null || missing="$$missing $$package";; \
+    esac; \
+done; \
+if [ -n "$$missing" ]; then \
+    command -v apt-get >/dev/null || { echo "please install:$$missing" >&2; exit 1; }; \
+    root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+    install="$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends$$missing"; \
+    echo "$$install"; \
+    $$install || { $$root apt-get update && $$install; }; \
+fi
+endef
