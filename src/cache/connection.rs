@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 /// Bytes asked of the socket at once.
 const READ_SIZE: usize = 64 * 1024;
 
+/// How memcached's crawler, which lists keys, declines: it does one thing at a time,
+/// it may be off, and it has nothing to do on an empty server.
+const NOT_NOW: [&[u8]; 4] = [b"BUSY", b"LOCKED", b"NOTSTARTED", b"CLIENT_ERROR lru crawler disabled"];
+
 /// What a server with `-Y` answers before the login.
 const UNAUTHENTICATED: &str = "CLIENT_ERROR unauthenticated";
 
@@ -98,6 +102,11 @@ impl Connection {
         Ok(answer)
     }
 
+    /// How long a wait may be.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// The server's address.
     pub fn address(&self) -> &Address {
         &self.address
@@ -144,7 +153,8 @@ impl Connection {
         })
     }
 
-    /// Sends a text command whose answer is lines up to `END`, such as `stats`.
+    /// Sends a text command whose answer is lines up to `END`, such as `stats`, or the
+    /// one line with which the crawler says that it cannot list keys now.
     ///
     /// # Errors
     /// As [`Connection::exchange`]; also where the server refuses the command.
@@ -155,6 +165,10 @@ impl Connection {
         self.talk(|bytes| {
             let Some((line, used)) = reply::line(bytes)? else { return Ok(None) };
             if line == b"END" || line == b"RESET" || line == b"OK" {
+                return Ok(Some((used, true)));
+            }
+            if NOT_NOW.iter().any(|words| line.starts_with(words)) {
+                each(line);
                 return Ok(Some((used, true)));
             }
             if line.starts_with(b"ERROR") || line.starts_with(b"CLIENT_ERROR") || line.starts_with(b"SERVER_ERROR") {
