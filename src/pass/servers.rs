@@ -18,12 +18,9 @@ pub(super) struct Memory(BTreeMap<String, (u64, u64)>);
 impl Memory {
     /// As it is now.
     pub(super) fn read(fleet: &mut Fleet) -> Result<Memory> {
-        let mut servers = BTreeMap::new();
-        for server in fleet.servers() {
-            let stats = server.stats("")?;
-            servers.insert(server.address().to_string(), (number(&stats, "pid"), number(&stats, "evictions")));
-        }
-        Ok(Memory(servers))
+        let all = fleet.each(|server| server.stats(""))?;
+        let one = |stats: &BTreeMap<String, String>| (number(stats, "pid"), number(stats, "evictions"));
+        Ok(Memory(all.iter().map(|(i, stats)| (fleet.address(*i).to_string(), one(stats))).collect()))
     }
 
     /// Whether a server threw keys out since the last pass looked; perhaps ours.
@@ -38,13 +35,12 @@ impl Memory {
     /// now is kept for the next one.
     pub(super) fn report(self, fleet: &mut Fleet, keys: u64, ledger: &Ledger) -> Result<Vec<report::Server>> {
         let summary = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
-        let share = if fleet.is_ring() { fleet.servers().len() as u64 } else { 1 };
-        let needed_bytes = summary.map_or(keys * TYPICAL_ITEM, |s| s.memory) / share;
+        let all_keys = summary.map_or(keys * TYPICAL_ITEM, |s| s.memory);
         let mut servers = Vec::new();
         let mut now = BTreeMap::new();
-        for server in fleet.servers() {
-            let stats = server.stats("")?;
-            let address = server.address().to_string();
+        for (index, stats) in fleet.each(|server| server.stats(""))? {
+            let address = fleet.address(index).to_string();
+            let needed_bytes = (all_keys as f64 * fleet.share(index)) as u64;
             let evictions = number(&stats, "evictions");
             let limit_bytes = number(&stats, "limit_maxbytes");
             let evicted_now = evictions.saturating_sub(self.0.get(&address).map_or(0, |(_, before)| *before));

@@ -5,6 +5,7 @@
 
 mod commands;
 mod cut_off_end;
+mod dalli_vectors;
 mod docs;
 mod edges;
 mod interrupt;
@@ -13,6 +14,7 @@ mod misp_faults;
 mod misp_limits;
 mod recorded;
 mod sample_misp;
+mod secured;
 mod support;
 mod tls;
 mod verify;
