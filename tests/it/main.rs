@@ -6,6 +6,7 @@
 mod cut_off_end;
 mod dalli_vectors;
 mod docs;
+mod fleet;
 mod interrupt;
 mod misp_faults;
 mod misp_limits;

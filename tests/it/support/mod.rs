@@ -1,6 +1,7 @@
 //! What the tests of this crate stand on: a real memcached, a configuration file,
 //! the built program, and a second opinion on what the keys should be.
 
+pub mod cable;
 pub mod config;
 pub mod falco_lists;
 pub mod memcached;
