@@ -4,7 +4,8 @@
 use super::diff::{Fate, Nothing, diff};
 use super::plan::plan;
 use super::progress::Progress;
-use super::run::{Options, asks_otherwise, choose, old_prefix, rules, unreachable};
+use super::run::{Options, asks_otherwise, choose, old_prefix, rules};
+use super::servers::unreachable;
 use super::tally::Tally;
 use super::terms::Terms;
 use super::window::Window;

@@ -11,7 +11,7 @@ use super::plan::{Plan, Rules, plan};
 use super::preview;
 use super::progress::Progress;
 use super::refill::withdraw;
-use super::servers::Memory;
+use super::servers::{Memory, unreachable};
 use super::standing::Doubtful;
 use super::survey::{Summary, survey};
 use super::tally::Tally;
@@ -19,7 +19,6 @@ use super::terms::Terms;
 use super::verify::verify;
 use super::window::{self, Choice, Window};
 use super::writer::Writer;
-use crate::cache::address::Address;
 use crate::cache::bulk::Applied;
 use crate::cache::fleet::Fleet;
 use crate::config::Config;
@@ -123,13 +122,6 @@ pub(super) fn choose(fleet: &mut Fleet) -> Result<Choice> {
     let key = fleet.keys().stats();
     let stats = fleet.each(|server| Ok(server.get(std::slice::from_ref(&key))?.into_iter().next().flatten()))?;
     Ok(window::choose(&stats))
-}
-
-/// The servers that were not served, as the report has them.
-pub(super) fn unreachable(fleet: &Fleet) -> Vec<report::Unreachable> {
-    let one =
-        |(address, e): (&Address, &Error)| report::Unreachable { address: address.to_string(), reason: e.to_string() };
-    fleet.unreachable().map(one).collect()
 }
 
 /// The rules of a plan by configuration and MISP's clock, for a ledger of so many indicators.

@@ -1,7 +1,8 @@
-//! The memory of the servers: whether our keys fit, and whether some were thrown
-//! out since the last pass.
+//! The servers as the report has them: those that were not served, and the memory of
+//! the others, whether our keys fit, and whether some were thrown out since the last pass.
 
 use super::survey::Summary;
+use crate::cache::address::Address;
 use crate::cache::fleet::Fleet;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Ledger, SUMMARY};
@@ -64,6 +65,13 @@ impl Memory {
         }
         Ok(servers)
     }
+}
+
+/// The servers that were not served, as the report has them.
+pub(super) fn unreachable(fleet: &Fleet) -> Vec<report::Unreachable> {
+    let one =
+        |(address, e): (&Address, &Error)| report::Unreachable { address: address.to_string(), reason: e.to_string() };
+    fleet.unreachable().map(one).collect()
 }
 
 fn stored(ledger: &Ledger) -> Result<BTreeMap<String, (u64, u64)>> {

@@ -8,6 +8,7 @@ mod cut_off_end;
 mod dalli_vectors;
 mod docs;
 mod edges;
+mod fleet;
 mod interrupt;
 mod messages;
 mod misp_faults;
