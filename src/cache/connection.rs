@@ -50,7 +50,7 @@ impl Connection {
         let stream = Stream::open(address, dialer.tls.as_ref(), dialer.timeout).map_err(|e| {
             let text = format!("memcached {address} cannot be reached: {e}; is it running, and do memcached.host and memcached.port (or memcached.servers) name it?");
             // What TLS says tells what to change.
-            let text = if e.get_ref().is_some() { format!("memcached {address}: {e}") } else { text };
+            let text = if e.kind() == io::ErrorKind::Other { format!("memcached {address}: {e}") } else { text };
             Error::new(Kind::Unavailable, text)
         })?;
         let mut connection = Connection {
