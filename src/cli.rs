@@ -69,7 +69,8 @@ pub enum Command {
 /// Flags of `load`.
 #[derive(Debug, Default, Args)]
 pub struct Load {
-    /// Fetch every event again, and drop what is outside the window.
+    /// Fetch every event again, drop what is outside the window, and hold every
+    /// key of memcached against the result.
     #[arg(long)]
     pub full: bool,
 

@@ -20,6 +20,9 @@ const MERGE_KEYS: usize = 2_000;
 /// How often a key that another writer keeps changing is tried.
 const MERGE_ROUNDS: usize = 16;
 
+/// Refused keys of one list that are named in the log; the report counts them all.
+const NAMED_REFUSALS: u64 = 10;
+
 /// What a server did with a list of changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Applied {
@@ -256,11 +259,13 @@ impl Server {
                 // The line does not say which command it means.
                 if open.len() == 1 {
                     done.refused += 1;
-                    log::warn!(
-                        "memcached {} refuses {}: {text}",
-                        self.address(),
-                        String::from_utf8_lossy(open[0][0].key)
-                    );
+                    if done.refused <= NAMED_REFUSALS {
+                        log::warn!(
+                            "memcached {} refuses {}: {text}",
+                            self.address(),
+                            String::from_utf8_lossy(open[0][0].key)
+                        );
+                    }
                     return Ok(Vec::new());
                 }
                 for group in open {

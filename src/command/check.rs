@@ -64,7 +64,7 @@ fn misp(config: &Config) -> Result<String> {
     let client = Client::new(&config.misp)?;
     let version = get(&client, "/servers/getVersion")?;
     let me = get(&client, "/users/view/me")?;
-    let text = |v: &serde_json::Value| v.as_str().unwrap_or("?").to_owned();
+    let text = |v: &serde_json::Value| client.quote(v.as_str().unwrap_or("?"));
     let mut found = format!(
         "version {}, user {}, role {}",
         text(&version["version"]),

@@ -14,17 +14,13 @@ pub(super) fn run(config: &Config, flags: &Load, quiet: bool) -> Result<u8> {
     let progress = Progress::new(!quiet && !flags.json);
     // In a dry run the difference is the result; with --json only the report is.
     let mut difference: Box<dyn Write> =
-        if flags.json { Box::new(io::sink()) } else { Box::new(BufWriter::new(io::stdout().lock())) };
+        if flags.json { Box::new(io::sink()) } else { Box::new(BufWriter::new(UntilClosed(io::stdout().lock()))) };
     let result = pass(config, &directory, options, &progress, &mut difference);
     let flushed = difference.flush();
     drop(difference);
     progress.end();
     let report = result?;
-    if let Err(e) = flushed
-        && e.kind() != ErrorKind::BrokenPipe
-    {
-        return Err(Error::new(Kind::CannotWrite, format!("standard output: {e}")));
-    }
+    flushed.map_err(|e| Error::new(Kind::CannotWrite, format!("standard output: {e}")))?;
     report.warnings().iter().for_each(|w| log::warn!("{w}"));
     if flags.json {
         print(&json_line(&report)?)?;
@@ -37,4 +33,45 @@ pub(super) fn run(config: &Config, flags: &Load, quiet: bool) -> Result<u8> {
     let thrown_out = report.memcached.iter().any(|server| server.evicted_now > 0);
     let lost = report.keys_refused > 0 || thrown_out || !report.unreachable.is_empty();
     Ok(if lost { Kind::Unavailable.exit_code() } else { 0 })
+}
+
+/// Standard output that may be closed by its reader (`| head`): the rest is for nobody.
+struct UntilClosed<W>(W);
+
+impl<W: Write> Write for UntilClosed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(bytes.len()),
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_error() {
+        let mut out = UntilClosed(Closed);
+        assert!(out.write_all(b"+ misp-ip:1.2.3.4 7#ip-dst\n").and_then(|()| out.flush()).is_ok());
+    }
 }

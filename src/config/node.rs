@@ -59,13 +59,18 @@ pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// What libyaml dislikes. Its texts are fixed and never quote the file.
+/// What libyaml dislikes. Its texts are fixed and never quote the file; what serde
+/// dislikes would begin with the keys on the way to it, which may be anything.
 fn syntax(error: &serde_yaml::Error, text: &str) -> String {
     let line = error.location().and_then(|at| text.lines().nth(at.line().saturating_sub(1))).unwrap_or_default();
     if line.trim_start_matches(' ').starts_with('\t') {
         return "a tab; YAML is indented with blanks only".to_owned();
     }
     let full = error.to_string();
+    // The one thing that a reader of any value and of keys as text does not take.
+    if full.contains("invalid type: ") {
+        return "a list or a section stands where a key belongs".to_owned();
+    }
     // The place stands before the message already; "while scanning ... at line 3" may follow it.
     let problem = match full.split_once(" at line ") {
         Some((problem, rest)) => problem.to_owned() + rest.find(", ").map_or("", |at| &rest[at..]),
@@ -267,6 +272,17 @@ mod tests {
     fn a_duplicate_is_found_at_its_second_place() {
         let problem = read("misp:\n  url: x\n  url: y\n").unwrap_err();
         assert_eq!((problem.path.as_str(), problem.place), ("misp.url", Some(Place { line: 3, column: 3 })));
+    }
+
+    #[test]
+    fn a_key_that_is_no_text_does_not_show_the_keys_above_it() {
+        let key = "0123456789012345678901234567890123456789";
+        for inner in ["? [a]\n  : b", "{a: b}: c", "- {[a]: b}"] {
+            let problem = read(&format!("{key}:\n  {inner}\n")).unwrap_err();
+            assert!(problem.message.contains("stands where a key belongs"), "{}", problem.message);
+            assert!(!problem.text_at(None, problem.place).contains(key), "{inner}");
+            assert!(problem.place.is_some(), "{inner}");
+        }
     }
 
     /// Huge numbers have their own serde methods, whose default error quotes them.

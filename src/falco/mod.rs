@@ -86,8 +86,14 @@ pub fn probe(config: &config::Falco) -> Result<()> {
             format!("falco.falco_binary: {found} is no program; name falco's path, or \"\" to go without its check"),
         ));
     }
-    atomic_file::probe(&config.directory.join(file))?;
-    config.hash_list.iter().chain(&config.domain_list).try_for_each(|path| atomic_file::probe(path))
+    let directory = config.directory.join(file);
+    let outputs = [
+        ("falco.directory", Some(&directory)),
+        ("falco.hash_list", config.hash_list.as_ref()),
+        ("falco.domain_list", config.domain_list.as_ref()),
+    ];
+    let mut outputs = outputs.into_iter().filter_map(|(key, path)| Some((key, path?)));
+    outputs.try_for_each(|(key, path)| atomic_file::probe(path).map_err(|e| e.context(key)))
 }
 
 #[cfg(test)]

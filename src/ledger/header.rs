@@ -53,6 +53,12 @@ impl Header {
     /// Reads the stored form; `None` where it is none.
     pub fn decode(bytes: &[u8]) -> Option<Header> {
         let bytes: &[u8; LEN] = bytes.try_into().ok()?;
+        let dirty = match bytes[41] {
+            0 => false,
+            1 => true,
+            // Nobody wrote that: the file is damaged, or newer than we are.
+            _ => return None,
+        };
         let long = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         let short = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         Some(Header {
@@ -63,7 +69,7 @@ impl Header {
             records: short(32),
             oldest: short(36),
             categories: bytes[40],
-            dirty: bytes[41] != 0,
+            dirty,
         })
     }
 }
@@ -86,6 +92,7 @@ mod tests {
         };
         assert_eq!(Header::decode(&header.encode()), Some(header));
         assert_eq!(Header::decode(&[0; LEN - 1]), None);
+        assert_eq!(Header::decode(&[2; LEN]), None, "a flag that is neither set nor not");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! marked as sensitive, so no log shows it. Redirects are not followed: a key is
 //! never carried to another address.
 
+use super::answer::Answer;
+use super::quote::Quote;
 use crate::config::Misp;
 use crate::error::{Error, Kind, Result};
 use reqwest::StatusCode;
@@ -22,12 +24,21 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// An error page is read no further than this for its message.
 const MAX_ERROR_BODY: u64 = 64 * 1024;
 
+/// The shortest wait that a rate limit may ask for: one that asks for none would be
+/// asked again without end.
+const MIN_RATE_WAIT: u64 = 1;
+
+/// The longest wait that is believed; it is too long to be waited for, in any case.
+const MAX_RATE_WAIT: u64 = 86_400;
+
 /// A connection to one MISP server; cheap to share between threads.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: Http,
     url: String,
     timeout: Duration,
+    quote: Quote,
+    has_certificate: bool,
 }
 
 /// A request that failed.
@@ -98,8 +109,24 @@ impl Client {
                 builder = builder.proxy(proxy);
             }
         }
-        let http = builder.build().map_err(|e| Error::new(Kind::Config, format!("misp: {}", chain(&e))))?;
-        Ok(Client { http, url: misp.url.clone(), timeout: misp.timeout.duration() })
+        let http = builder.build().map_err(|e| {
+            let reason = chain(&e);
+            let text = if reason.contains("KeyMismatch") {
+                format!("misp.client_key_file: {reason}")
+            } else if reason.contains("No CA certificates") {
+                format!("{reason}: install ca-certificates, or name MISP's authority in misp.ca_file")
+            } else {
+                format!("misp: {reason}")
+            };
+            Error::new(Kind::Config, text)
+        })?;
+        Ok(Client {
+            http,
+            url: misp.url.clone(),
+            timeout: misp.timeout.duration(),
+            quote: Quote::new(token),
+            has_certificate: misp.client_cert_file.is_some(),
+        })
     }
 
     /// MISP's address, without a slash at its end.
@@ -107,11 +134,16 @@ impl Client {
         &self.url
     }
 
+    /// MISP's words as a message may show them.
+    pub fn quote(&self, text: &str) -> String {
+        self.quote.of(text)
+    }
+
     /// Posts a JSON body; the answer has status 200, its body is not read yet.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub fn post(&self, path: &str, body: Vec<u8>) -> Result<Response, Failure> {
+    pub fn post(&self, path: &str, body: Vec<u8>) -> Result<Answer, Failure> {
         self.send(self.http.post(format!("{}{path}", self.url)).header(CONTENT_TYPE, "application/json").body(body))
     }
 
@@ -119,14 +151,18 @@ impl Client {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub fn get(&self, path: &str) -> Result<Response, Failure> {
+    pub fn get(&self, path: &str) -> Result<Answer, Failure> {
         self.send(self.http.get(format!("{}{path}", self.url)))
     }
 
-    fn send(&self, request: reqwest::blocking::RequestBuilder) -> Result<Response, Failure> {
+    fn send(&self, request: reqwest::blocking::RequestBuilder) -> Result<Answer, Failure> {
         let response = request.send().map_err(|e| self.unsent(&e))?;
         let status = response.status();
-        if status == StatusCode::OK { Ok(response) } else { Err(self.refused(status, response)) }
+        if status == StatusCode::OK {
+            Ok(Answer::new(response, self.timeout))
+        } else {
+            Err(self.refused(status, response))
+        }
     }
 
     fn unsent(&self, e: &reqwest::Error) -> Failure {
@@ -139,26 +175,62 @@ impl Client {
         if e.is_builder() {
             return Failure::Final(Error::new(Kind::Config, format!("misp.url {url}: {reason}")));
         }
-        if reason.contains("ertificate") {
-            let hint = "name its authority in misp.ca_file, or correct the host name in misp.url";
+        if let Some(hint) = self.certificate_hint(&reason) {
             return Failure::Final(Error::new(Kind::Unavailable, format!("{url}: {reason}; {hint}")));
         }
-        let what = if e.is_connect() { "cannot be reached" } else { "broke off" };
-        Failure::Passing(Error::new(Kind::Unavailable, format!("MISP at {url} {what}: {reason}")))
+        let text = match (e.is_connect(), reason.contains("InvalidContentType")) {
+            (true, true) => {
+                format!(
+                    "MISP at {url} cannot be reached: no TLS is spoken there; write http:// in misp.url, or the port that speaks TLS"
+                )
+            }
+            (true, false) => {
+                format!("MISP at {url} cannot be reached: {reason}; is it running, and does misp.url name it?")
+            }
+            (false, _) => format!("MISP at {url} broke off: {reason}"),
+        };
+        Failure::Passing(Error::new(Kind::Unavailable, text))
+    }
+
+    /// What to change where the reason is one of TLS.
+    fn certificate_hint(&self, reason: &str) -> Option<&'static str> {
+        const HINTS: [(&str, &str); 5] = [
+            ("UnknownIssuer", "name its authority in misp.ca_file"),
+            // Another authority has the same name.
+            ("BadSignature", "name its authority in misp.ca_file"),
+            ("not valid for name", "write the host name in misp.url that its certificate has"),
+            ("certificate expired", "renew MISP's certificate, or set this machine's clock"),
+            ("not valid yet", "set this machine's clock, or MISP's certificate is for later"),
+        ];
+        // An alert is what the other side has to say, and that is about our certificate.
+        if reason.contains("received fatal alert") {
+            return Some(if self.has_certificate {
+                "MISP's side does not take the certificate of misp.client_cert_file"
+            } else {
+                "if MISP's side asks for a certificate, name one in misp.client_cert_file and misp.client_key_file"
+            });
+        }
+        if !reason.contains("ertificate") {
+            return None;
+        }
+        let hint = HINTS.iter().find(|(words, _)| reason.contains(words)).map(|(_, hint)| *hint);
+        Some(hint.unwrap_or("name its authority in misp.ca_file, or correct the host name in misp.url"))
     }
 
     fn refused(&self, status: StatusCode, response: Response) -> Failure {
         let url = response.url().to_string();
         if status == StatusCode::TOO_MANY_REQUESTS {
             let reset = header(response.headers(), "x-rate-limit-reset").or(header(response.headers(), "retry-after"));
-            return Failure::RateLimited(Duration::from_secs(reset.unwrap_or(60)));
+            let seconds = reset.unwrap_or(60).clamp(MIN_RATE_WAIT, MAX_RATE_WAIT);
+            return Failure::RateLimited(Duration::from_secs(seconds));
         }
         if status.is_redirection() {
             let to = response.headers().get(LOCATION).and_then(|l| l.to_str().ok()).unwrap_or("somewhere else");
+            let to = self.quote(to);
             let text = format!("misp.url: {url} redirects to {to}; write the address that answers itself");
             return Failure::Final(Error::new(Kind::Config, text));
         }
-        let said = message(response);
+        let said = self.quote(&message(Answer::new(response, self.timeout)));
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 let text =
@@ -207,15 +279,14 @@ pub fn local_now() -> u64 {
 }
 
 /// MISP's own words in an error answer, or the beginning of what stands there.
-fn message(response: Response) -> String {
+fn message(response: Answer) -> String {
     let mut body = Vec::new();
     let _ = response.take(MAX_ERROR_BODY).read_to_end(&mut body);
-    let text = match serde_json::from_slice::<serde_json::Value>(&body) {
+    match serde_json::from_slice::<serde_json::Value>(&body) {
         Ok(json) => json["message"].as_str().or(json["name"].as_str()).unwrap_or("no message").to_owned(),
         Err(_) if body.trim_ascii_start().starts_with(b"<") => "an HTML page".to_owned(),
         Err(_) => String::from_utf8_lossy(&body).into_owned(),
-    };
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
+    }
 }
 
 /// An error and what caused it, in one line.
@@ -224,7 +295,8 @@ pub fn chain(e: &reqwest::Error) -> String {
     let mut cause = e.source();
     while let Some(c) = cause {
         let part = c.to_string();
-        if !text.contains(&part) {
+        // "client error (Connect)" tells nobody anything.
+        if !text.contains(&part) && !part.starts_with("client error (") {
             if !text.is_empty() {
                 text.push_str(": ");
             }

@@ -372,7 +372,8 @@ pub(super) fn broken(client: &Client, path: &str, reason: Broken) -> Failure {
         Broken::NotJson(what) => Failure::Passing(Error::new(
             Kind::Untrusted,
             format!(
-                "{url}{path}: the answer is not MISP's JSON ({what}); is misp.url right, is there a login page or a proxy before it?"
+                "{url}{path}: the answer is not MISP's JSON ({}); is misp.url right, is there a login page or a proxy before it?",
+                client.quote(&what)
             ),
         )),
     }

@@ -1,3 +1,5 @@
+//! Answers without end, and failures that come together: what the fetching believes.
+
 use super::*;
 use crate::config::Config;
 use crate::demo::{Attribute as Sample, Event, SampleMisp, World};

@@ -3,9 +3,11 @@
 //! - Pure: [`query`] (request bodies), [`attribute`] (wire types, lenient),
 //!   [`page`] (does the count agree), [`pace`] (how much to ask for at once)
 //! - [`stream`]: rows out of a byte stream, in constant memory
-//! - [`client`]: one request; `retry`: the wait before it is tried again; [`index`]:
+//! - [`client`]: one request; [`answer`]: its body while it comes; [`quote`]: MISP's words in
+//!   our messages; `retry`: the wait before it is tried again; [`index`]:
 //!   the list of events; [`fetch`]: their attributes
 
+pub mod answer;
 pub mod attribute;
 pub mod client;
 pub mod fetch;
@@ -13,5 +15,6 @@ pub mod index;
 pub mod pace;
 pub mod page;
 pub mod query;
+pub mod quote;
 mod retry;
 pub mod stream;

@@ -15,6 +15,10 @@ impl Progress {
     pub fn new(wanted: bool) -> Progress {
         let bar = (wanted && stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            // Nothing to count yet: the default style would show a bar of 0/0.
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+                bar.set_style(style);
+            }
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });

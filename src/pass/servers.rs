@@ -32,8 +32,8 @@ impl Memory {
         }))
     }
 
-    /// The servers after the pass that began with `self`; what they threw out by
-    /// now is kept for the next one.
+    /// The servers after the pass that began with `self`; what they had thrown
+    /// out before it is kept for the next one.
     pub(super) fn report(self, fleet: &mut Fleet, keys: u64, ledger: &Ledger) -> Result<Vec<report::Server>> {
         let summary = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
         let all_keys = summary.map_or(keys * TYPICAL_ITEM, |s| s.memory);
@@ -45,7 +45,8 @@ impl Memory {
             let evictions = number(&stats, "evictions");
             let limit_bytes = number(&stats, "limit_maxbytes");
             let evicted_now = evictions.saturating_sub(self.0.get(&address).map_or(0, |(_, before)| *before));
-            now.insert(address.clone(), (number(&stats, "pid"), evictions));
+            // What this pass itself drove out is for the next one to find.
+            now.insert(address.clone(), (number(&stats, "pid"), evictions - evicted_now));
             servers.push(report::Server {
                 address,
                 items: number(&stats, "curr_items"),

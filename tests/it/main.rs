@@ -3,16 +3,20 @@
 //! One crate, so that the harness in `support` is compiled once: a topic is a
 //! file beside this one, named here.
 
+mod commands;
 mod cut_off_end;
 mod dalli_vectors;
 mod docs;
+mod edges;
 mod fleet;
 mod interrupt;
+mod messages;
 mod misp_faults;
 mod misp_limits;
 mod recorded;
 mod sample_misp;
 mod secured;
 mod support;
+mod tls;
 mod verify;
 mod worlds;

@@ -66,7 +66,8 @@ fn delete_attributes(world: &mut World) {
 
 #[test]
 fn a_world_that_shrinks_is_not_believed() {
-    let shrinks: [(&str, fn(&mut World)); 3] =
+    type Shrink = fn(&mut World);
+    let shrinks: [(&str, Shrink); 3] =
         [("events", delete_events), ("nearly all", delete_all_but_one), ("attributes", delete_attributes)];
     for (name, shrink) in shrinks {
         let (scene, _) = loaded(1, "");

@@ -9,7 +9,7 @@ use crate::support::falco_lists;
 use crate::support::memcached::Memcached;
 use crate::support::model::{Indicator, networks, rendered};
 use crate::support::random::{Random, attribute};
-use crate::support::site::{Held, SEARCH, Site};
+use crate::support::site::{Held, SEARCH, Site, files};
 use crate::support::truth::{Question, Truth};
 use misp2memcached::demo::{Event, World};
 use misp2memcached::ledger::Ledger;
@@ -19,7 +19,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::ops::Range;
 use std::path::Path;
-use std::time::SystemTime;
 
 /// Steps in the life of a world.
 const STEPS: u64 = 12;
@@ -92,14 +91,8 @@ impl Life {
             "initial_event_timestamp: 10d\nunpublished_grace: 2d\npage_size: 100\npublished: {}\n",
             question.published
         ));
-        let rules = site.config.directory().join("rules.d");
-        std::fs::create_dir(&rules).unwrap();
-        site.config.extra(&format!(
-            "other:\n  enabled: {}\nfalco:\n  enabled: true\n  directory: \"{}\"\n  falco_binary: \"\"\n",
-            question.other,
-            rules.display()
-        ));
-        Life {
+        std::fs::create_dir(site.config.directory().join("rules.d")).unwrap();
+        let mut life = Life {
             seed,
             random: Random::new(seed),
             site,
@@ -110,7 +103,18 @@ impl Life {
             now: BEGINNING,
             story: String::new(),
             counts: Counts::default(),
-        }
+        };
+        life.switch_other(life.question.other);
+        life
+    }
+
+    /// Switches the section `other`, which is another question.
+    fn switch_other(&mut self, on: bool) {
+        self.question.other = on;
+        self.site.config.extra(&format!(
+            "other:\n  enabled: {on}\nfalco:\n  enabled: true\n  directory: \"{}\"\n  falco_binary: \"\"\n",
+            self.rules().display()
+        ));
     }
 
     fn tell(&mut self, what: String) {
@@ -137,7 +141,13 @@ impl Life {
             self.change(before);
             self.disturb();
             let full = self.random.percent(10);
-            self.pass(full);
+            // Drafts that are kept answer the old question until they are published.
+            let switched = self.random.percent(8) && !self.question.published && step > 0;
+            if switched {
+                self.tell(format!("section other: {}", !self.question.other));
+                self.switch_other(!self.question.other);
+            }
+            self.pass(full, switched);
             // Not always: else no change would follow in the second of a fetch.
             if self.random.percent(60) {
                 self.idle();
@@ -255,20 +265,21 @@ impl Life {
     }
 
     /// One pass, which has to be told where much goes, and the comparison.
-    fn pass(&mut self, full: bool) {
+    fn pass(&mut self, full: bool, switched: bool) {
         self.site.misp.set_now(Some(self.now));
-        let next = self.truth.pass(&self.site.misp.world(), self.now, full);
+        // Another question fetches all events again, as `--full` does.
+        let next = self.truth.pass(&self.site.misp.world(), self.now, full || switched).asked(&self.question);
         let (old, new) = (self.truth.indicators(), next.indicators());
         let going = old.difference(&new).count();
         let mut flags = if full { vec!["--full"] } else { Vec::new() };
         self.tell(format!("pass {flags:?} at {}: {} indicators, {going} of {} go", self.now, new.len(), old.len()));
         if going * 5 > old.len() {
-            let files = files(&self.rules());
+            let before = files(&self.rules());
             let finished = self.site.load(&flags);
             assert_eq!(finished.code, Some(65), "{}\n{}", finished.stderr, self.place());
             assert!(finished.stderr.contains("--allow-shrink"), "{}", finished.stderr);
             self.nothing_is_lost(&old, &new);
-            assert_eq!(files, self::files(&self.rules()), "{}", self.place());
+            assert_eq!(before, files(&self.rules()), "{}", self.place());
             self.counts.refused += 1;
             flags.push("--allow-shrink");
         }
@@ -342,7 +353,7 @@ impl Life {
             self.site.misp.set_now(Some(self.now));
             let next = self.truth.pass(&self.site.misp.world(), self.now, false);
             let same = next.indicators() == self.truth.indicators();
-            let files = files(&self.rules());
+            let before = files(&self.rules());
             let ledger = ledger(&self.site.config.state());
             self.site.misp.forget_requests();
             self.tell(format!("idle pass at {}", self.now));
@@ -351,7 +362,7 @@ impl Life {
             let asked = self.site.misp.count(SEARCH);
             assert!(asked == 0 || (unsure && round == 0), "{asked} attribute requests\n{}", self.place());
             if same {
-                assert!(files == self::files(&self.rules()), "a file of Falco changed\n{}", self.place());
+                assert!(before == files(&self.rules()), "a file of Falco changed\n{}", self.place());
                 // Of an event that was not asked for nothing is written; a mark that an
                 // unpublished event has, it has since the pass before.
                 if asked == 0 {
@@ -376,15 +387,6 @@ fn ledger(state: &Path) -> (Vec<(u64, Header)>, Vec<String>) {
     };
     ledger.for_each(&mut each).unwrap();
     (ledger.headers().unwrap(), records)
-}
-
-/// Names, bytes and times of the files of a directory.
-fn files(directory: &Path) -> BTreeMap<std::ffi::OsString, (Vec<u8>, SystemTime)> {
-    let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
-    let read = |e: std::fs::DirEntry| {
-        (e.file_name(), (std::fs::read(e.path()).unwrap(), e.metadata().unwrap().modified().unwrap()))
-    };
-    entries.map(read).collect()
 }
 
 /// Equal, or the first differences.

@@ -22,6 +22,7 @@ pub struct Configuration {
     memcached: String,
     misp: String,
     extra: String,
+    state: Option<PathBuf>,
 }
 
 impl Configuration {
@@ -35,6 +36,7 @@ impl Configuration {
             memcached: String::new(),
             misp: String::new(),
             extra: String::new(),
+            state: None,
         }
     }
 
@@ -85,9 +87,15 @@ impl Configuration {
         self.directory.path()
     }
 
+    /// The state directory of another configuration instead of one of its own.
+    pub fn state_of(&mut self, directory: &Path) -> &mut Configuration {
+        self.state = Some(directory.to_owned());
+        self
+    }
+
     /// The state directory.
     pub fn state(&self) -> PathBuf {
-        self.directory().join("state")
+        self.state.clone().unwrap_or_else(|| self.directory().join("state"))
     }
 
     /// The file's text.

@@ -146,9 +146,13 @@ impl Memcached {
 
     /// Kills it.
     pub fn kill(&mut self) {
+        // Once it has ended, the socket in its place is its successor's.
+        let was_running = matches!(self.child.try_wait(), Ok(None));
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Place::Unix(socket) = &self.place {
+        if let Place::Unix(socket) = &self.place
+            && was_running
+        {
             let _ = std::fs::remove_file(socket);
         }
     }
@@ -380,10 +384,12 @@ fn what_is_set_is_found() {
 #[test]
 fn a_unix_socket_serves_too() {
     let directory = tempfile::tempdir().unwrap();
-    let memcached = Memcached::start_unix(&directory.path().join("memcached.sock"));
+    let mut memcached = Memcached::start_unix(&directory.path().join("memcached.sock"));
     memcached.set(b"k", b"v");
     assert_eq!(memcached.item(b"k"), Some(Item { value: b"v".to_vec(), flags: 0, ttl: -1 }));
     assert!(memcached.server().ends_with("/memcached.sock"));
+    memcached.restart();
+    assert_eq!(memcached.item(b"k"), None);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the tests of this crate stand on: a real memcached, a configuration file,
 //! the built program, and a second opinion on what the keys should be.
 
+pub mod authority;
 pub mod cable;
 pub mod config;
 pub mod falco_lists;
@@ -10,6 +11,7 @@ pub mod program;
 pub mod random;
 pub mod scene;
 pub mod site;
+pub mod tls_proxy;
 pub mod truth;
 
 use misp2memcached::demo::{SampleMisp, World};

@@ -8,6 +8,8 @@ use super::sample;
 use misp2memcached::demo::{SampleMisp, World};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Where attributes are asked for.
 pub const SEARCH: &str = "/attributes/restSearch";
@@ -27,6 +29,14 @@ pub struct Held {
     pub stats: Option<String>,
     pub last_load: Option<String>,
     pub networks: Option<String>,
+}
+
+/// Bytes and times of the files of a directory.
+pub fn files(directory: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+    let entries = std::fs::read_dir(directory).expect("a directory").map(|e| e.expect("an entry").path());
+    let read = |path: &Path| std::fs::read(path).expect("a file");
+    let time = |path: &Path| path.metadata().and_then(|m| m.modified()).expect("a time");
+    entries.map(|path| (path.clone(), (read(&path), time(&path)))).collect()
 }
 
 impl Held {

@@ -67,6 +67,11 @@ impl Truth {
         Truth { question: self.question.clone(), loaded }
     }
 
+    /// The same events under another question.
+    pub fn asked(self, question: &Question) -> Truth {
+        Truth { question: question.clone(), ..self }
+    }
+
     fn wanted(&self) -> impl Fn(&Attribute) -> bool {
         let other = self.question.other;
         move |a: &Attribute| a.to_ids && (other || !OTHER.contains(&a.kind.as_str()))

@@ -1,0 +1,108 @@
+//! `published: true`: an edit unpublishes an event; what was loaded stays for a while.
+
+use super::{DAY, HOUR, NOW, event};
+use crate::support::site::{SEARCH, Site};
+use misp2memcached::demo::{Attribute, World};
+
+fn site() -> Site {
+    let mut site = Site::new(World::new());
+    site.config.misp("published: true\nunpublished_grace: 3d\n");
+    let loaded = event(&[("ip-dst", "198.51.100.1"), ("domain", "a.example")]);
+    let draft = event(&[("ip-dst", "198.51.100.9")]);
+    site.misp.world().add_event(loaded, NOW - 30 * DAY);
+    site.misp.world().add_event(draft, NOW - 30 * DAY);
+    site.misp.world().publish(1, NOW - 29 * DAY);
+    pass(&site, NOW);
+    site
+}
+
+fn pass(site: &Site, now: u64) -> serde_json::Value {
+    site.misp.set_now(Some(now));
+    site.pass(&["--allow-shrink"])
+}
+
+const LOADED: [&str; 2] = ["misp-domain:a.example 1#domain", "misp-ip:198.51.100.1 1#ip-dst"];
+
+#[test]
+fn an_edited_event_stays_until_the_grace_is_over() {
+    let site = site();
+    assert_eq!(site.shown(), LOADED);
+    // The edit unpublishes: nothing new is loaded, nothing goes.
+    site.misp.world().add_attribute(1, Attribute::new("ip-dst", "198.51.100.2"), NOW + 100);
+    let report = pass(&site, NOW + 200);
+    assert_eq!((&report["events"]["unpublished"], &report["events"]["gone"]), (&1.into(), &0.into()));
+    assert_eq!(site.shown(), LOADED);
+    // A restart of memcached does not end the grace, and an idle pass asks for nothing.
+    site.memcached.flush_all();
+    site.misp.forget_requests();
+    pass(&site, NOW + 200 + 3 * DAY);
+    assert_eq!((site.shown(), site.misp.count(SEARCH)), (LOADED.map(str::to_owned).to_vec(), 0));
+    let report = pass(&site, NOW + 201 + 3 * DAY);
+    assert_eq!(report["events"]["gone"], 1);
+    assert_eq!((site.shown().len(), site.held().stats.as_deref()), (0, Some("0")));
+    // Published at last: it is there again, with the edit.
+    site.misp.world().publish(1, NOW + 4 * DAY);
+    pass(&site, NOW + 4 * DAY + 1);
+    assert_eq!(site.shown()[1..], ["misp-ip:198.51.100.1 1#ip-dst", "misp-ip:198.51.100.2 1#ip-dst"]);
+}
+
+#[test]
+fn published_again_within_the_grace() {
+    let site = site();
+    site.misp.world().edit_value(2, "b.example", NOW + 100);
+    pass(&site, NOW + 200);
+    site.misp.world().publish(1, NOW + 2 * DAY);
+    // Long after the refresh window: the event's timestamp tells.
+    let report = pass(&site, NOW + 2 * DAY + 5 * HOUR);
+    assert_eq!((&report["events"]["fetched"], &report["events"]["unpublished"]), (&1.into(), &0.into()));
+    assert_eq!(site.shown(), ["misp-domain:b.example 1#domain", "misp-ip:198.51.100.1 1#ip-dst"]);
+    // The next time the grace counts from the start.
+    site.misp.world().unpublish(1);
+    pass(&site, NOW + 4 * DAY);
+    pass(&site, NOW + 6 * DAY);
+    assert_eq!(site.shown().len(), 2);
+    pass(&site, NOW + 7 * DAY + 1);
+    assert_eq!(site.shown().len(), 0);
+}
+
+/// Unpublished and published again without an edit: not even a fetch.
+#[test]
+fn unpublished_without_an_edit() {
+    let site = site();
+    site.misp.world().unpublish(1);
+    assert_eq!(pass(&site, NOW + 100)["events"]["unpublished"], 1);
+    site.misp.world().publish(1, NOW + 200);
+    site.misp.forget_requests();
+    assert_eq!(pass(&site, NOW + 5 * DAY)["events"]["unpublished"], 0);
+    assert_eq!((site.shown(), site.misp.count(SEARCH)), (LOADED.map(str::to_owned).to_vec(), 0));
+    pass(&site, NOW + 9 * DAY);
+    assert_eq!(site.shown(), LOADED);
+}
+
+/// A published event that has lost all it had is empty, not unpublished.
+#[test]
+fn a_published_event_without_indicators_is_emptied() {
+    let site = site();
+    site.misp.world().add_attribute(1, Attribute::new("comment", "still listed"), NOW + 10);
+    site.misp.world().soft_delete(1, NOW + 10);
+    site.misp.world().set_to_ids(2, false, NOW + 10);
+    site.misp.world().publish(1, NOW + 20);
+    pass(&site, NOW + 30);
+    assert_eq!(site.shown().len(), 0);
+    assert_eq!(site.held().stats.as_deref(), Some("0"));
+}
+
+/// Drafts are loaded where `published` is off, which is the default.
+#[test]
+fn drafts_are_loaded_by_default() {
+    let mut site = site();
+    site.config.misp("");
+    pass(&site, NOW + 10);
+    assert_eq!(site.shown().len(), 3);
+    site.config.misp("published: true\n");
+    // Back: the draft that is loaded has its grace, too.
+    assert_eq!(pass(&site, NOW + 20)["events"]["unpublished"], 1);
+    assert_eq!(site.shown().len(), 3);
+    pass(&site, NOW + 8 * DAY);
+    assert_eq!(site.shown(), LOADED);
+}
