@@ -7,6 +7,7 @@ mod commands;
 mod cut_off_end;
 mod docs;
 mod edges;
+mod hostile_misp;
 mod interrupt;
 mod messages;
 mod misp_faults;

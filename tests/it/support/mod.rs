@@ -4,6 +4,7 @@
 pub mod authority;
 pub mod config;
 pub mod falco_lists;
+pub mod hostile;
 pub mod memcached;
 pub mod model;
 pub mod program;
