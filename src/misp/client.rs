@@ -139,6 +139,11 @@ impl Client {
         self.quote.of(text)
     }
 
+    /// The same for whoever quotes more.
+    pub fn quoting(&self) -> &Quote {
+        &self.quote
+    }
+
     /// Posts a JSON body; the answer has status 200, its body is not read yet.
     ///
     /// # Errors

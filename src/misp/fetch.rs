@@ -9,6 +9,7 @@ use super::pace::Pace;
 use super::page::{Next, Page};
 use super::query::Query;
 use super::retry::Retry;
+use super::skipped::Skips;
 use super::stream::{self, ATTRIBUTES, Broken, RowType};
 use crate::error::{Error, Kind, Result};
 use crate::indicator::{MispType, Namespace, Skip, split};
@@ -37,19 +38,6 @@ const WAITING: usize = 1;
 /// How long a signal may go unnoticed while MISP is waited for.
 const LOOK_UP: Duration = Duration::from_millis(200);
 
-/// A value that was skipped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skipped {
-    /// The event's id.
-    pub event: u64,
-    /// The attribute's id.
-    pub attribute: u64,
-    /// The attribute's type.
-    pub kind: String,
-    /// Why.
-    pub reason: Skip,
-}
-
 /// The attributes of some events, proved whole.
 #[derive(Debug)]
 pub struct Batch {
@@ -60,7 +48,7 @@ pub struct Batch {
     /// Attributes that came.
     pub attributes: u64,
     /// What was no indicator.
-    pub skipped: Vec<Skipped>,
+    pub skipped: Skips,
     /// Publish timestamps that the rows show.
     pub published_at: HashMap<u64, u64>,
 }
@@ -205,10 +193,11 @@ impl Work {
     fn batch(&self, events: &[u64], limit: usize) -> Result<Batch, Failure> {
         let mut taker = Taker {
             events,
+            client: &self.client,
             query: &self.query,
             sorter: Sorter::new(&self.directory, RUN_BYTES, Order::ByEvent),
             attributes: 0,
-            skipped: Vec::new(),
+            skipped: Skips::default(),
             published_at: HashMap::new(),
         };
         for search in 0..self.query.searches() {
@@ -287,10 +276,11 @@ impl From<Broken> for Reason {
 /// Takes the rows of one batch.
 struct Taker<'a> {
     events: &'a [u64],
+    client: &'a Client,
     query: &'a Query,
     sorter: Sorter,
     attributes: u64,
-    skipped: Vec<Skipped>,
+    skipped: Skips,
     published_at: HashMap<u64, u64>,
 }
 
@@ -310,7 +300,7 @@ impl Taker<'_> {
             return Ok(());
         }
         let Some(kind) = MispType::from_name(&row.kind) else {
-            self.skip(row, Skip::UnknownType);
+            self.skipped.add(row, Skip::UnknownType, self.client.quoting());
             return Ok(());
         };
         if !self.query.wants(kind) {
@@ -333,7 +323,7 @@ impl Taker<'_> {
         }
         stored.map_err(Reason::Temporary)?;
         if let Err(reason) = outcome {
-            self.skip(row, reason);
+            self.skipped.add(row, reason, self.client.quoting());
         }
         Ok(())
     }
@@ -344,11 +334,6 @@ impl Taker<'_> {
         let value = format!("{}|{}", hash.trim(), name.trim());
         let record = Record { namespace: Namespace::Sha256Name, kind, timestamp, value: &value };
         self.sorter.push(row.event_id, record)
-    }
-
-    fn skip(&mut self, row: &Attribute, reason: Skip) {
-        let kind = row.kind.chars().filter(|c| !c.is_control()).take(40).collect();
-        self.skipped.push(Skipped { event: row.event_id, attribute: row.id, kind, reason });
     }
 }
 

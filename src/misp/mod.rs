@@ -1,7 +1,7 @@
 //! MISP: what is asked of it, and the proof that an answer is whole.
 //!
 //! - Pure: [`query`] (request bodies), [`attribute`] (wire types, lenient),
-//!   [`page`] (does the count agree), [`pace`] (how much to ask for at once)
+//!   [`page`] (does the count agree), [`skipped`] (what is no indicator), [`pace`] (how much to ask for at once)
 //! - [`stream`]: rows out of a byte stream, in constant memory
 //! - [`client`]: one request; [`answer`]: its body while it comes; [`quote`]: MISP's words in
 //!   our messages; `retry`: the wait before it is tried again; [`index`]:
@@ -17,4 +17,5 @@ pub mod page;
 pub mod query;
 pub mod quote;
 mod retry;
+pub mod skipped;
 pub mod stream;

@@ -38,7 +38,7 @@ impl Page {
         let Some(count) = result_count else {
             return Err("it has no X-Result-Count header; does a proxy before MISP remove it?".into());
         };
-        let cut = rows + skipped;
+        let cut = rows.saturating_add(skipped);
         if cut > limit {
             return Err(format!("{cut} rows came where {limit} were asked for"));
         }
@@ -80,6 +80,7 @@ mod tests {
         assert!(page(10, 3, 0, 4).is_err());
         assert!(page(10, 11, 0, 11).is_err());
         assert!(page(10, 0, 0, 5).is_err());
+        assert!(page(10, 1, u64::MAX, 1).is_err(), "a sum that wraps around to an empty page");
         assert!(Page { limit: 10, rows: 3, skipped: 0, result_count: None }.check().is_err());
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn run(
     fetch(&client, &query, &events, misp.connections, misp.page_size, temporary.path(), |mut batch| {
         progress.advance(batch.events.len() as u64, batch.attributes);
         tally.attributes += batch.attributes;
-        batch.skipped.drain(..).for_each(|s| tally.skip(s));
+        tally.skip(std::mem::take(&mut batch.skipped));
         for event in &batch.events {
             let mut rows = EventRows { rows: &mut batch.rows, event: *event };
             let each = |fate: Fate, record: Record<'_>| match fate {

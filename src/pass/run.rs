@@ -297,7 +297,7 @@ impl Pass<'_> {
         fetch(&self.client, &query, &events, misp.connections, misp.page_size, self.directory, |mut batch| {
             self.progress.advance(batch.events.len() as u64, batch.attributes);
             tally.attributes += batch.attributes;
-            batch.skipped.drain(..).for_each(|s| tally.skip(s));
+            tally.skip(std::mem::take(&mut batch.skipped));
             writer.absorb(batch, listed, tally, |event| {
                 let hold = misp.published && self.known.get(&event).is_some_and(|h| h.records > 0);
                 if hold {

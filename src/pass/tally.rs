@@ -1,12 +1,9 @@
 //! What a pass counts. Pure.
 
 use crate::indicator::Namespace;
-use crate::misp::fetch::Skipped;
+use crate::misp::skipped::{Skipped, Skips};
 use crate::report;
 use std::collections::BTreeMap;
-
-/// Skipped attributes that are kept by name; beyond it they are only counted.
-const NAMED: usize = 1_000;
 
 /// Counts of one pass.
 #[derive(Debug, Default)]
@@ -15,8 +12,7 @@ pub struct Tally {
     removed: BTreeMap<Namespace, u64>,
     /// Attributes that MISP sent.
     pub attributes: u64,
-    skipped: BTreeMap<&'static str, u64>,
-    named: Vec<Skipped>,
+    skipped: Skips,
 }
 
 impl Tally {
@@ -30,12 +26,9 @@ impl Tally {
         *self.removed.entry(namespace).or_default() += u64::from(namespace.is_cached());
     }
 
-    /// An attribute was no indicator.
-    pub fn skip(&mut self, skipped: Skipped) {
-        *self.skipped.entry(skipped.reason.reason()).or_default() += 1;
-        if self.named.len() < NAMED {
-            self.named.push(skipped);
-        }
+    /// Attributes were no indicators.
+    pub fn skip(&mut self, skips: Skips) {
+        self.skipped.append(skips);
     }
 
     /// Added and removed in a namespace.
@@ -46,7 +39,7 @@ impl Tally {
 
     /// Skipped by reason, as the report has it.
     pub fn skipped(&self) -> BTreeMap<String, u64> {
-        self.skipped.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect()
+        self.skipped.reasons().iter().map(|(skip, n)| (skip.reason().to_owned(), *n)).collect()
     }
 
     /// The first skipped ones by name, as the report has it.
@@ -57,6 +50,6 @@ impl Tally {
             kind: s.kind.clone(),
             reason: s.reason.reason(),
         };
-        self.named.iter().map(one).collect()
+        self.skipped.named().iter().map(one).collect()
     }
 }

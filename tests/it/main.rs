@@ -9,6 +9,7 @@ mod dalli_vectors;
 mod docs;
 mod edges;
 mod fleet;
+mod hostile_misp;
 mod interrupt;
 mod messages;
 mod misp_faults;

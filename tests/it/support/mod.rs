@@ -5,6 +5,7 @@ pub mod authority;
 pub mod cable;
 pub mod config;
 pub mod falco_lists;
+pub mod hostile;
 pub mod memcached;
 pub mod model;
 pub mod program;

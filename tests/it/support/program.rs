@@ -36,16 +36,28 @@ pub fn command<S: AsRef<OsStr>>(arguments: &[S], environment: &[(&str, &str)]) -
     command
 }
 
+/// The same, with the most memory it took, in MiB; not told: 0.
+pub fn run_measured<S: AsRef<OsStr>>(arguments: &[S]) -> (Finished, u64) {
+    measured(&mut command(arguments, &[]), PATIENCE)
+}
+
 fn finish(command: &mut Command, patience: Duration) -> Finished {
+    measured(command, patience).0
+}
+
+fn measured(command: &mut Command, patience: Duration) -> (Finished, u64) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let stdout = std::thread::spawn(move || text_of(stdout));
     let stderr = std::thread::spawn(move || text_of(stderr));
     let begun = Instant::now();
+    // The kernel keeps the peak, so that only the last milliseconds are missed.
+    let mut peak = 0;
     let status = loop {
         if let Some(status) = child.try_wait().expect("the program can be waited for") {
             break Some(status);
         }
+        peak = peak_of(child.id()).unwrap_or(peak);
         if begun.elapsed() > patience {
             let _ = child.kill();
             let _ = child.wait();
@@ -57,7 +69,14 @@ fn finish(command: &mut Command, patience: Duration) -> Finished {
     let Some(status) = status else {
         panic!("still running after {patience:?}\n-- stdout\n{stdout}\n-- stderr\n{stderr}");
     };
-    Finished { code: status.code(), stdout, stderr }
+    (Finished { code: status.code(), stdout, stderr }, peak)
+}
+
+/// The peak of a process's resident memory in MiB, from Linux.
+fn peak_of(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.div_ceil(1024))
 }
 
 /// All of a stream; what is no UTF-8 is shown as such.
