@@ -171,7 +171,8 @@ impl Connection {
                 each(line);
                 return Ok(Some((used, true)));
             }
-            if line.starts_with(b"ERROR") || line.starts_with(b"CLIENT_ERROR") || line.starts_with(b"SERVER_ERROR") {
+            // Anything else is an error, or another protocol's: no END would follow it.
+            if !line.starts_with(b"STAT ") && !line.starts_with(b"key=") {
                 return Err(Garbage(String::from_utf8_lossy(line).into_owned()));
             }
             each(line);

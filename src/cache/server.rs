@@ -178,7 +178,12 @@ impl Server {
         encode::command(&mut self.out, command, 0)?;
         self.out.extend_from_slice(b"mn\r\n");
         let mut failed = None;
-        self.connection.exchange(&mut self.out, |reply| failed = Some(format!("{reply:?}")))?;
+        self.connection.exchange(&mut self.out, |reply| {
+            failed = Some(match reply {
+                Reply::Failure(text) => format!("it refuses one of our own keys: {text}"),
+                Reply::Meta { code, .. } => format!("it refuses one of our own keys: {code:?}"),
+            });
+        })?;
         failed.map_or(Ok(()), |text| Err(self.refusal(&text)))
     }
 

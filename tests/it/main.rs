@@ -4,6 +4,7 @@
 //! file beside this one, named here.
 
 mod commands;
+mod crash;
 mod cut_off_end;
 mod dalli_vectors;
 mod docs;
@@ -11,6 +12,7 @@ mod edges;
 mod fleet;
 mod hostile_misp;
 mod interrupt;
+mod memcached_faults;
 mod messages;
 mod misp_faults;
 mod misp_limits;

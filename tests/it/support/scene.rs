@@ -140,6 +140,15 @@ impl Scene {
         held(&self.memcached)
     }
 
+    /// As if nothing had ever been loaded: no ledger, no key, no file.
+    pub fn forget(&self) {
+        for entry in fs::read_dir(self.configuration.state()).expect("a state directory") {
+            fs::remove_file(entry.expect("an entry").path()).expect("a file");
+        }
+        self.memcached.flush_all();
+        let _ = fs::remove_file(self.rules());
+    }
+
     /// Falco's directory: names and contents.
     pub fn falco(&self) -> BTreeMap<String, String> {
         let files = fs::read_dir(self.configuration.directory().join("falco")).expect("Falco's directory");

@@ -1,0 +1,153 @@
+//! The program is killed: SIGKILL at random moments of first loads, refreshes and
+//! full passes. After each kill (or some in a row) one good pass leaves everything
+//! exact: memcached, Falco's file and the keys that sum up.
+//!
+//! `MISP2MEMCACHED_KILLS=300` asks for more kills, `MISP2MEMCACHED_SEED` for others;
+//! where a kill lands is a matter of time, so a seed gives the same worlds and
+//! delays, not the same moments.
+
+use crate::support::program::command;
+use crate::support::scene::{INDEX, Random, SEARCH, Scene, change, old_world};
+use misp2memcached::demo::World;
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Kills where the environment names no number.
+const KILLS: u64 = 60;
+
+/// Scenes at once.
+const AT_ONCE: u64 = 3;
+
+/// A number of the environment.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+/// How far a run was when it was killed, by what it had asked MISP for.
+#[derive(Debug, Default)]
+struct Landed {
+    before_misp: u64,
+    at_the_list: u64,
+    at_attributes: u64,
+    after_the_last: u64,
+}
+
+fn world(random: &mut Random) -> World {
+    old_world(random, 60, 12)
+}
+
+/// One scene that is loaded and killed again and again.
+struct Victim {
+    scene: Scene,
+    random: Random,
+    /// How long a whole run takes.
+    first: Duration,
+    refresh: Duration,
+    /// Attribute requests of the last whole run.
+    requests: usize,
+}
+
+impl Victim {
+    fn new(seed: u64) -> Victim {
+        let mut random = Random::new(seed);
+        // Many small batches: many moments between a commit and the next.
+        let scene = Scene::new(world(&mut random), "page_size: 100\nmax_shrink_percent: 100");
+        let mut victim = Victim { scene, random, first: Duration::ZERO, refresh: Duration::ZERO, requests: 0 };
+        victim.first = victim.whole("the first load");
+        victim.refresh = victim.whole("a refresh");
+        victim
+    }
+
+    /// A good pass, and how long it took.
+    fn whole(&mut self, what: &str) -> Duration {
+        self.scene.misp.forget_requests();
+        let begun = Instant::now();
+        let finished = self.scene.run(&["load"]);
+        let time = begun.elapsed();
+        assert_eq!(finished.code, Some(0), "{what}: {}", finished.stderr);
+        self.requests = self.scene.misp.count(SEARCH);
+        self.scene.exact(what);
+        time
+    }
+
+    /// Kills a run at a random moment; false: it had ended by then.
+    fn kill(&mut self, arguments: &[&str], longest: Duration, landed: &Mutex<Landed>) -> bool {
+        self.scene.misp.forget_requests();
+        // A little of it is the process's own beginning, where nothing can go wrong.
+        let (least, more) = (longest / 8, longest.as_micros() as u64);
+        let delay = least + Duration::from_micros(self.random.below(more));
+        let file = self.scene.file();
+        let mut child = command(&[&["--config", &file], arguments].concat(), &[])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(delay);
+        let ended = child.try_wait().unwrap();
+        let _ = child.kill();
+        let _ = child.wait();
+        if let Some(status) = ended {
+            assert_eq!(status.code(), Some(0), "a run that ended before it was killed");
+            return false;
+        }
+        let mut landed = landed.lock().unwrap();
+        match (self.scene.misp.count(INDEX), self.scene.misp.count(SEARCH)) {
+            (0, _) => landed.before_misp += 1,
+            (_, 0) => landed.at_the_list += 1,
+            (_, n) if n < self.requests => landed.at_attributes += 1,
+            _ => landed.after_the_last += 1,
+        }
+        true
+    }
+
+    /// Kills until so many runs were killed.
+    fn torment(&mut self, kills: u64, landed: &Mutex<Landed>) {
+        let mut done = 0;
+        while done < kills {
+            let first = self.random.below(3) == 0;
+            if first {
+                // A new world too: the old one grows from change to change.
+                self.scene.forget();
+                *self.scene.world() = world(&mut self.random);
+            } else {
+                let changes = 1 + self.random.below(60) as usize;
+                change(&mut self.scene.world(), &mut self.random, changes);
+            }
+            let full = self.random.below(6) == 0;
+            let (arguments, longest) = match (first, full) {
+                (_, true) => (&["load", "--full"][..], self.first * 3 / 2),
+                (true, false) => (&["load"][..], self.first),
+                (false, false) => (&["load"][..], self.refresh.max(self.first / 2)),
+            };
+            // Now and then the next run is killed too, before or after MISP has changed again.
+            for _ in 0..1 + self.random.below(5) / 3 {
+                done += u64::from(self.kill(arguments, longest, landed));
+                if self.random.below(4) == 0 {
+                    change(&mut self.scene.world(), &mut self.random, 5);
+                }
+            }
+            self.whole(&format!("after {done} kills ({arguments:?}, from nothing: {first})"));
+        }
+    }
+}
+
+#[test]
+fn killed_at_any_moment() {
+    let kills = number("MISP2MEMCACHED_KILLS").unwrap_or(KILLS);
+    let seed = number("MISP2MEMCACHED_SEED").unwrap_or(1);
+    println!("seed {seed}");
+    let landed = Mutex::new(Landed::default());
+    thread::scope(|scope| {
+        for victim in 0..AT_ONCE {
+            let landed = &landed;
+            scope.spawn(move || Victim::new(seed * AT_ONCE + victim).torment(kills.div_ceil(AT_ONCE), landed));
+        }
+    });
+    let landed = landed.into_inner().unwrap();
+    println!("{landed:?}");
+    let Landed { before_misp, at_the_list, at_attributes, after_the_last } = landed;
+    assert!(before_misp + at_the_list + at_attributes + after_the_last >= kills);
+    assert!(at_attributes > 0 && after_the_last > 0, "every kill landed before the work: {landed:?}");
+}
