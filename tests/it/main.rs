@@ -14,6 +14,7 @@ mod misp_faults;
 mod misp_limits;
 mod recorded;
 mod sample_misp;
+mod secrets;
 mod support;
 mod tls;
 mod verify;
