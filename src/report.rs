@@ -42,6 +42,8 @@ pub struct Report {
     pub keys_refused: u64,
     /// The servers.
     pub memcached: Vec<Server>,
+    /// Servers that could not be reached, or broke off: they miss this pass.
+    pub unreachable: Vec<Unreachable>,
     /// Falco's files.
     pub falco: Option<Falco>,
     /// Wall-clock seconds.
@@ -68,7 +70,7 @@ pub struct Events {
 pub struct Mended {
     /// Keys that memcached had lost.
     pub restored: u64,
-    /// Keys that had another value.
+    /// Keys that had another value or expiry.
     pub corrected: u64,
     /// Keys that no event backs, which went.
     pub swept: u64,
@@ -77,6 +79,14 @@ pub struct Mended {
 impl From<crate::cache::enforce::Mended> for Mended {
     fn from(m: crate::cache::enforce::Mended) -> Mended {
         Mended { restored: m.restored, corrected: m.corrected, swept: m.swept }
+    }
+}
+
+impl std::ops::AddAssign for Mended {
+    fn add_assign(&mut self, other: Mended) {
+        self.restored += other.restored;
+        self.corrected += other.corrected;
+        self.swept += other.swept;
     }
 }
 
@@ -126,6 +136,15 @@ pub struct Server {
     pub needed_bytes: u64,
     /// Whether that fits.
     pub fits: bool,
+}
+
+/// A memcached server that was not served.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Unreachable {
+    /// Its address.
+    pub address: String,
+    /// Why, and what to change.
+    pub reason: String,
 }
 
 /// Falco's files after the pass.
@@ -181,12 +200,22 @@ impl Report {
             let Mended { restored, corrected, swept } = self.mended;
             let _ = write!(line, ", mended: {restored} restored {corrected} corrected {swept} swept");
         }
+        if !self.unreachable.is_empty() {
+            let all = self.memcached.len() + self.unreachable.len();
+            let _ = write!(line, ", {} of {all} memcached not served", self.unreachable.len());
+        }
         line
     }
 
     /// What somebody has to look at, a line each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
+        for server in &self.unreachable {
+            warnings.push(format!(
+                "{}; it missed this pass, and the first one that reaches it again makes it exact",
+                server.reason
+            ));
+        }
         for server in &self.memcached {
             if !server.fits {
                 warnings.push(format!(
@@ -286,6 +315,9 @@ impl Report {
                 bytes(s.needed_bytes),
             );
         }
+        for s in &self.unreachable {
+            let _ = writeln!(out, "memcached   {}: NOT SERVED", s.address);
+        }
         if let Some(f) = &self.falco {
             let _ = write!(out, "Falco       {} addresses and networks", f.listed);
             for (reason, count) in &f.left_out {
@@ -384,6 +416,12 @@ mod tests {
         small.memcached[0].needed_bytes = 113_000_000;
         small.memcached[0].evicted_now = 511_000;
         small.tags_left_out = 3;
+        small.unreachable = vec![Unreachable {
+            address: "10.0.0.5:11211".into(),
+            reason: "memcached 10.0.0.5:11211: it closed the connection".into(),
+        }];
+        assert!(small.line().ends_with(", 1 of 2 memcached not served"));
+        assert!(small.table().contains("memcached   10.0.0.5:11211: NOT SERVED\n"));
         golden("warnings.txt", &format!("{}\n", small.warnings().join("\n")));
     }
 }

@@ -6,43 +6,23 @@
 //! waits for it would wait for ever.
 
 use super::address::Address;
+use super::dialer::{Dialer, Login};
 use super::reply::{self, Garbage, Reply};
+use super::stream::{Stream, waits};
 use crate::error::{Error, Kind, Result};
 use memcache::exp::ReturnCode;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::time::{Duration, Instant};
 
 /// Bytes asked of the socket at once.
 const READ_SIZE: usize = 64 * 1024;
 
-/// The socket itself.
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
+/// How memcached's crawler, which lists keys, declines: it does one thing at a time,
+/// it may be off, and it has nothing to do on an empty server.
+const NOT_NOW: [&[u8]; 4] = [b"BUSY", b"LOCKED", b"NOTSTARTED", b"CLIENT_ERROR lru crawler disabled"];
 
-impl Stream {
-    fn io(&mut self) -> &mut dyn ReadWrite {
-        match self {
-            Stream::Tcp(s) => s,
-            Stream::Unix(s) => s,
-        }
-    }
-
-    fn fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Stream::Tcp(s) => s.as_fd(),
-            Stream::Unix(s) => s.as_fd(),
-        }
-    }
-}
-
-trait ReadWrite: Read + Write {}
-impl<T: Read + Write> ReadWrite for T {}
+/// What a server with `-Y` answers before the login.
+const UNAUTHENTICATED: &str = "CLIENT_ERROR unauthenticated";
 
 /// An open connection.
 pub struct Connection {
@@ -57,35 +37,74 @@ pub struct Connection {
     taken: usize,
     /// How much of `input` holds bytes.
     filled: usize,
+    /// Whether the server has said anything yet.
+    heard: bool,
 }
 
 impl Connection {
-    /// Connects; each wait of the connection is bounded by `timeout`.
+    /// Connects and logs in; each wait of the connection is bounded by the dialer's time-out.
     ///
     /// # Errors
     /// [`Kind::Unavailable`], naming the address.
-    pub fn open(address: &Address, timeout: Duration) -> Result<Connection> {
-        let stream = match address {
-            Address::Unix(path) => UnixStream::connect(path).and_then(|s| {
-                s.set_nonblocking(true)?;
-                Ok(Stream::Unix(s))
-            }),
-            Address::Tcp(host, port) => connect_tcp(host, *port, timeout).map(Stream::Tcp),
-        };
-        let stream = stream.map_err(|e| {
-            let text = format!("memcached {address} cannot be reached: {e}; is it running, and do memcached.host and memcached.port name it?");
+    pub fn open(address: &Address, dialer: &Dialer) -> Result<Connection> {
+        let stream = Stream::open(address, dialer.tls.as_ref(), dialer.timeout).map_err(|e| {
+            let text = format!("memcached {address} cannot be reached: {e}; is it running, and do memcached.host and memcached.port (or memcached.servers) name it?");
+            // What TLS says tells what to change.
+            let text = if e.kind() == io::ErrorKind::Other { format!("memcached {address}: {e}") } else { text };
             Error::new(Kind::Unavailable, text)
         })?;
-        Ok(Connection {
+        let mut connection = Connection {
             stream,
             address: address.clone(),
-            timeout,
+            timeout: dialer.timeout,
             out: Vec::new(),
             written: 0,
             input: vec![0; READ_SIZE],
             taken: 0,
             filled: 0,
-        })
+            heard: false,
+        };
+        if let Some(login) = &dialer.login {
+            connection.log_in(login)?;
+        }
+        Ok(connection)
+    }
+
+    /// Gives user and password to a server that asks for them.
+    fn log_in(&mut self, login: &Login) -> Result<()> {
+        self.out.extend_from_slice(b"mn\r\n");
+        if self.one_line()? != UNAUTHENTICATED {
+            // Without -Y it would store the password as a key.
+            log::warn!("memcached {} asks for no password (it runs without -Y), so none was sent", self.address);
+            return Ok(());
+        }
+        self.out.clear();
+        self.written = 0;
+        login.command(&mut self.out);
+        let answer = self.one_line();
+        self.out.fill(0);
+        if answer? == "STORED" {
+            return Ok(());
+        }
+        Err(self.broken(
+            "it refuses the user or the password; check memcached.username and memcached.password_file against its authfile (-Y)",
+        ))
+    }
+
+    /// Sends what stands in `out` and gives the one line that is the answer.
+    fn one_line(&mut self) -> Result<String> {
+        let mut answer = String::new();
+        self.talk(|bytes| {
+            let Some((line, used)) = reply::line(bytes)? else { return Ok(None) };
+            answer = String::from_utf8_lossy(line).into_owned();
+            Ok(Some((used, true)))
+        })?;
+        Ok(answer)
+    }
+
+    /// How long a wait may be.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// The server's address.
@@ -134,7 +153,8 @@ impl Connection {
         })
     }
 
-    /// Sends a text command whose answer is lines up to `END`, such as `stats`.
+    /// Sends a text command whose answer is lines up to `END`, such as `stats`, or the
+    /// one line with which the crawler says that it cannot list keys now.
     ///
     /// # Errors
     /// As [`Connection::exchange`]; also where the server refuses the command.
@@ -145,6 +165,10 @@ impl Connection {
         self.talk(|bytes| {
             let Some((line, used)) = reply::line(bytes)? else { return Ok(None) };
             if line == b"END" || line == b"RESET" || line == b"OK" {
+                return Ok(Some((used, true)));
+            }
+            if NOT_NOW.iter().any(|words| line.starts_with(words)) {
+                each(line);
                 return Ok(Some((used, true)));
             }
             if line.starts_with(b"ERROR") || line.starts_with(b"CLIENT_ERROR") || line.starts_with(b"SERVER_ERROR") {
@@ -159,7 +183,7 @@ impl Connection {
     fn write(&mut self) -> Result<bool> {
         let mut progress = false;
         while self.written < self.out.len() {
-            match self.stream.io().write(&self.out[self.written..]) {
+            match self.stream.write(&self.out[self.written..]) {
                 Ok(0) => return Err(self.broken("it takes no more bytes")),
                 Ok(n) => {
                     self.written += n;
@@ -169,6 +193,7 @@ impl Connection {
                 Err(e) => return Err(self.broken(&e.to_string())),
             }
         }
+        progress |= self.stream.push().map_err(|e| self.broken(&e.to_string()))?;
         Ok(progress)
     }
 
@@ -181,10 +206,13 @@ impl Connection {
         loop {
             let mut progress = self.write()?;
             match self.fill() {
-                Ok(0) => return Err(self.broken("it closed the connection")),
-                Ok(_) => progress = true,
+                Ok(0) => return Err(self.closed("it closed the connection")),
+                Ok(_) => {
+                    self.heard = true;
+                    progress = true;
+                }
                 Err(e) if waits(&e) => {}
-                Err(e) => return Err(self.broken(&e.to_string())),
+                Err(e) => return Err(self.closed(&e.to_string())),
             }
             while !done {
                 match next(&self.input[self.taken..self.filled]) {
@@ -193,10 +221,14 @@ impl Connection {
                         done = end;
                     }
                     Ok(None) => break,
+                    Err(Garbage(what)) if what == UNAUTHENTICATED => {
+                        let todo = "set memcached.username and memcached.password_file";
+                        return Err(self.broken(&format!("it asks for a user and a password; {todo}")));
+                    }
                     Err(Garbage(what)) => return Err(self.broken(&format!("it answered {what:?}"))),
                 }
             }
-            let writing = self.written < self.out.len();
+            let writing = self.written < self.out.len() || self.stream.holds_unsent();
             if done && !writing {
                 return Ok(());
             }
@@ -206,7 +238,9 @@ impl Connection {
                 let text = format!("it has been silent for {} s (memcached.timeout)", self.timeout.as_secs());
                 return Err(self.broken(&text));
             }
-            self.wait(writing)?;
+            if !self.stream.holds_unread() {
+                self.stream.wait(writing).map_err(|e| self.broken(&e.to_string()))?;
+            }
         }
     }
 
@@ -225,45 +259,22 @@ impl Connection {
             // ours at most the item limit, so this stays small.
             self.input.resize(self.input.len() * 2, 0);
         }
-        let n = self.stream.io().read(&mut self.input[self.filled..])?;
+        let n = self.stream.read(&mut self.input[self.filled..])?;
         self.filled += n;
         Ok(n)
     }
 
-    /// Waits until the socket can be read (or written), a second at most.
-    fn wait(&self, writing: bool) -> Result<()> {
-        let mut interest = PollFlags::IN;
-        if writing {
-            interest |= PollFlags::OUT;
-        }
-        let timeout = Timespec { tv_sec: 1, tv_nsec: 0 };
-        match poll(&mut [PollFd::from_borrowed_fd(self.stream.fd(), interest)], Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(e) => Err(self.broken(&e.to_string())),
-        }
+    /// An end of the connection; what is closed at once was not spoken to as it wants.
+    fn closed(&self, what: &str) -> Error {
+        let hint = match (self.heard, &self.stream) {
+            (false, Stream::Tcp(_)) => "; if it wants TLS (-Z), set memcached.tls",
+            (false, Stream::Tls(_)) => "; if it wants a client certificate, set memcached.tls.cert_file and key_file",
+            _ => "",
+        };
+        self.broken(&format!("{what}{hint}"))
     }
 
     fn broken(&self, what: &str) -> Error {
         Error::new(Kind::Unavailable, format!("memcached {}: {what}", self.address))
     }
-}
-
-fn waits(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// Tries each address of the name in turn.
-fn connect_tcp(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, timeout) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                stream.set_nonblocking(true)?;
-                return Ok(stream);
-            }
-            Err(e) => last = e,
-        }
-    }
-    Err(last)
 }

@@ -59,6 +59,33 @@ pub fn command(out: &mut Vec<u8>, command: MetaCommand, number: usize) -> Result
     command.flag(format!("O{number}")).encode_into(out).map_err(bug)
 }
 
+/// How many bytes the first commands of `bytes` have that fit `limit` together: one
+/// at least, and all of `bytes` where no command ends in it.
+pub fn first_commands(bytes: &[u8], limit: usize) -> usize {
+    let mut end = 0;
+    while end < bytes.len() {
+        let next = end + first_command(&bytes[end..]).unwrap_or(bytes.len() - end);
+        if end > 0 && next > limit {
+            break;
+        }
+        end = next;
+    }
+    end
+}
+
+/// The length of the first command: its line, and the data that `ms` and `set` announce.
+fn first_command(bytes: &[u8]) -> Option<usize> {
+    let line = bytes.iter().position(|b| *b == b'\n')? + 1;
+    let mut words = bytes[..line].trim_ascii_end().split(|b| *b == b' ');
+    let length = match words.next()? {
+        b"ms" => words.nth(1),
+        b"set" => words.nth(3),
+        _ => return Some(line),
+    };
+    let length: usize = std::str::from_utf8(length?).ok()?.parse().ok()?;
+    Some(line + length + 2).filter(|end| *end <= bytes.len())
+}
+
 fn is_plain(key: &[u8]) -> bool {
     (1..=MAX_WIRE_KEY).contains(&key.len()) && !needs_base64(key)
 }
@@ -111,6 +138,28 @@ mod tests {
                 let command = MetaCommand::new(MetaOp::Get, key).flag("v").flag("q").flag(format!("O{number}"));
                 command.encode_into(&mut theirs).unwrap();
                 prop_assert_eq!(ours, theirs);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn commands_are_not_cut(
+            items in proptest::collection::vec(("(?s).{1,20}", proptest::collection::vec(any::<u8>(), 0..60), any::<bool>()), 1..20),
+            limit in 0usize..300,
+        ) {
+            let (mut all, mut ends) = (Vec::new(), vec![0]);
+            for (key, value, store) in &items {
+                if *store { add(&mut all, key.as_bytes(), value, 5, 1).unwrap() } else { get(&mut all, key.as_bytes(), 2).unwrap() }
+                ends.push(all.len());
+            }
+            let mut at = 0;
+            while at < all.len() {
+                let taken = first_commands(&all[at..], limit);
+                let one = ends[ends.binary_search(&at).unwrap() + 1] - at;
+                prop_assert!(taken == one || (taken > one && taken <= limit));
+                at += taken;
+                prop_assert!(ends.binary_search(&at).is_ok());
             }
         }
     }

@@ -4,6 +4,7 @@
 use super::encode;
 use super::reply::Reply;
 use super::server::{Server, command};
+use super::ttl;
 use crate::error::Result;
 use memcache::exp::{MetaOp, ReturnCode};
 
@@ -23,7 +24,7 @@ pub struct Wanted {
 pub struct Mended {
     /// Keys that were not there.
     pub restored: u64,
-    /// Keys that had another value.
+    /// Keys that had another value or expiry.
     pub corrected: u64,
     /// Keys that no event backs.
     pub swept: u64,
@@ -41,12 +42,12 @@ impl std::ops::AddAssign for Mended {
 const SWEEP_KEYS: usize = 20_000;
 
 impl Server {
-    /// Reads the keys and puts right what is not as it must be. A key that another
-    /// program changes at this moment is left to the next time.
+    /// Reads the keys and puts right what is not as it must be, value and expiry. A
+    /// key that another program changes at this moment is left to the next time.
     ///
     /// # Errors
     /// [`crate::error::Kind::Unavailable`].
-    pub fn enforce(&mut self, wanted: &[Wanted]) -> Result<Mended> {
+    pub fn enforce(&mut self, wanted: &[Wanted], now: u64) -> Result<Mended> {
         if wanted.is_empty() {
             return Ok(Mended::default());
         }
@@ -54,14 +55,14 @@ impl Server {
         let mut there: Vec<Option<(bool, u64)>> = vec![None; wanted.len()];
         self.out.clear();
         for (i, w) in wanted.iter().enumerate() {
-            encode::command(&mut self.out, command(MetaOp::Get, &w.key).flag("v").flag("c").flag("q"), i)?;
+            encode::command(&mut self.out, command(MetaOp::Get, &w.key).flag("v").flag("c").flag("t").flag("q"), i)?;
         }
         self.out.extend_from_slice(b"mn\r\n");
         let mut failed = None;
         self.connection.exchange(&mut self.out, |reply| match reply {
-            Reply::Meta { opaque: Some(i), cas: Some(cas), value: Some(value), .. } => {
+            Reply::Meta { opaque: Some(i), cas: Some(cas), ttl: Some(ttl), value: Some(value), .. } => {
                 if let (Some(slot), Some(w)) = (there.get_mut(i as usize), wanted.get(i as usize)) {
-                    *slot = Some((value == w.value, cas));
+                    *slot = Some((value == w.value && ttl::agrees(w.ttl, ttl, now), cas));
                 }
             }
             Reply::Meta { .. } => {}

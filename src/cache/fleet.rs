@@ -1,26 +1,38 @@
 //! All servers of the configuration, as one cache.
 //!
 //! `replicate`: every server holds every key. `ring`: each key is on the one
-//! server where Dalli looks for it.
+//! server where Dalli looks for it. A server that fails is left out until the fleet
+//! is opened again; the others go on, and somebody else remembers what it misses.
 
-use super::address::{Address, DEFAULT_PORT};
+use super::address::{self, Address, DEFAULT_PORT, Place};
 use super::bulk::Applied;
 use super::changes::Changes;
+use super::dialer::Dialer;
 use super::enforce::{Mended, Wanted};
 use super::key::Keys;
 use super::merge::Expiry;
 use super::ring::Ring;
 use super::server::Server;
 use crate::config::{Distribution, Memcached};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use std::thread;
 
-/// The open servers.
+/// The servers, those that can be reached and those that cannot.
 pub struct Fleet {
-    servers: Vec<Server>,
+    /// In the order of the configuration, which a ring counts by.
+    members: Vec<Member>,
     /// Only where keys are spread.
     ring: Option<Ring>,
     keys: Keys,
+    /// Members lost since [`Fleet::newly_lost`] was last asked.
+    lost: Vec<usize>,
+}
+
+/// A server of the configuration.
+struct Member {
+    address: Address,
+    /// The open server, or why there is none (any more).
+    server: Result<Server>,
 }
 
 /// The addresses that the configuration names.
@@ -32,33 +44,41 @@ pub fn addresses(config: &Memcached) -> Result<Vec<Address>> {
         return Ok(vec![if config.host.starts_with('/') || config.host.starts_with("unix:") {
             Address::parse(&config.host, DEFAULT_PORT)?
         } else {
-            Address::Tcp(config.host.clone(), config.port)
+            Address { place: Place::Tcp(config.host.clone(), config.port), weight: 1 }
         }]);
     }
-    config.servers.iter().map(|s| Address::parse(s, config.port)).collect()
+    address::parse_list(&config.servers, config.port)
 }
 
 /// The ring of these servers, where the configuration spreads keys over several.
 pub fn ring(config: &Memcached, addresses: &[Address]) -> Option<Ring> {
     let spread = config.distribution == Distribution::Ring && addresses.len() > 1;
-    // Dalli's names: host and port without brackets, or the path of a socket.
-    let name = |a: &Address| match a {
-        Address::Tcp(host, port) => format!("{host}:{port}"),
-        Address::Unix(path) => path.display().to_string(),
-    };
-    spread.then(|| Ring::new(&addresses.iter().map(name).collect::<Vec<_>>()))
+    spread.then(|| Ring::new(addresses))
 }
 
 impl Fleet {
-    /// Connects to every server.
+    /// Connects to every server, to all at once.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Unavailable`]: one of them cannot be reached.
+    /// [`Kind::Unavailable`]: none of them can be reached; [`Kind::Config`].
     pub fn open(config: &Memcached) -> Result<Fleet> {
         let addresses = addresses(config)?;
-        let servers =
-            addresses.iter().map(|a| Server::open(a, config.timeout.duration())).collect::<Result<Vec<_>>>()?;
-        Ok(Fleet { servers, ring: ring(config, &addresses), keys: Keys::new(&config.prefix) })
+        let dialer = Dialer::new(config)?;
+        let servers: Vec<Result<Server>> = thread::scope(|scope| {
+            let dialer = &dialer;
+            let threads: Vec<_> =
+                addresses.iter().map(|address| scope.spawn(move || Server::open(address, dialer))).collect();
+            threads.into_iter().map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()
+        });
+        let ring = ring(config, &addresses);
+        let members: Vec<Member> =
+            addresses.into_iter().zip(servers).map(|(address, server)| Member { address, server }).collect();
+        let fleet = Fleet { members, ring, keys: Keys::new(&config.prefix), lost: Vec::new() };
+        if fleet.live().is_empty() {
+            return Err(fleet.none_left());
+        }
+        fleet.unreachable().for_each(|(_, e)| log::warn!("{e}"));
+        Ok(fleet)
     }
 
     /// The builder of this cache's keys.
@@ -66,146 +86,218 @@ impl Fleet {
         &self.keys
     }
 
-    /// The servers, in the order of the configuration.
-    pub fn servers(&mut self) -> &mut [Server] {
-        &mut self.servers
+    /// The servers that can be reached, by their index.
+    pub fn live(&self) -> Vec<usize> {
+        (0..self.members.len()).filter(|i| self.members[*i].server.is_ok()).collect()
+    }
+
+    /// The address of a server.
+    pub fn address(&self, index: usize) -> &Address {
+        &self.members[index].address
+    }
+
+    /// The servers that cannot be reached, or broke off, and why.
+    pub fn unreachable(&self) -> impl Iterator<Item = (&Address, &Error)> {
+        self.members.iter().filter_map(|m| m.server.as_ref().err().map(|e| (&m.address, e)))
+    }
+
+    /// The addresses of the servers that broke off since this was last asked.
+    pub fn newly_lost(&mut self) -> Vec<String> {
+        self.lost.drain(..).map(|i| self.members[i].address.to_string()).collect()
+    }
+
+    /// What decides which keys a server holds: the same for all of them, or the
+    /// names and weights of a ring.
+    pub fn layout(&self) -> String {
+        if self.ring.is_none() {
+            return "replicate".to_owned();
+        }
+        let one = |m: &Member| format!(" {}*{}", m.address.ring_name(), m.address.weight);
+        "ring".to_owned() + &self.members.iter().map(one).collect::<String>()
+    }
+
+    /// About which part of all keys a server holds.
+    pub fn share(&self, index: usize) -> f64 {
+        if self.ring.is_none() {
+            return 1.0;
+        }
+        let weight = |m: &Member| f64::from(m.address.weight);
+        weight(&self.members[index]) / self.members.iter().map(weight).sum::<f64>()
     }
 
     /// The most bytes that key and value may have together on every server.
     pub fn value_limit(&self) -> usize {
-        self.servers.iter().map(|s| s.value_limit(&[])).min().unwrap_or(0)
+        let limits = self.members.iter().filter_map(|m| m.server.as_ref().ok().map(|s| s.value_limit(&[])));
+        limits.min().unwrap_or(0)
     }
 
-    /// Whether keys are spread over the servers.
-    pub fn is_ring(&self) -> bool {
-        self.ring.is_some()
+    /// Does something on every server that can be reached; gives what came of it by
+    /// the server's index. A server that fails is left out from then on.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`]: no server is left; and what else `job` fails with.
+    pub fn each<T: Send>(&mut self, job: impl Fn(&mut Server) -> Result<T> + Sync) -> Result<Vec<(usize, T)>> {
+        let all = self.live();
+        self.on(&all, |_, server| job(server))
     }
 
-    /// The servers and how keys are spread over them: once this changes, keys have to
-    /// be in other places.
-    pub fn placement(&self) -> String {
-        let addresses: Vec<String> = self.servers.iter().map(|s| s.address().to_string()).collect();
-        format!("{} {}", if self.is_ring() { "ring" } else { "replicate" }, addresses.join(" "))
+    /// The same on some of the servers, those of `which` that can be reached.
+    fn on<T: Send>(
+        &mut self,
+        which: &[usize],
+        job: impl Fn(usize, &mut Server) -> Result<T> + Sync,
+    ) -> Result<Vec<(usize, T)>> {
+        let members = self.members.iter_mut().enumerate().filter(|(i, _)| which.contains(i));
+        let mut chosen: Vec<(usize, &mut Server)> =
+            members.filter_map(|(i, m)| Some((i, m.server.as_mut().ok()?))).collect();
+        let results: Vec<(usize, Result<T>)> = if let [(index, server)] = chosen.as_mut_slice() {
+            vec![(*index, job(*index, server))]
+        } else {
+            let job = &job;
+            thread::scope(|scope| {
+                let threads: Vec<_> =
+                    chosen.into_iter().map(|(i, server)| (i, scope.spawn(move || job(i, server)))).collect();
+                let join =
+                    |t: thread::ScopedJoinHandle<'_, _>| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+                threads.into_iter().map(|(i, t)| (i, join(t))).collect()
+            })
+        };
+        let mut done = Vec::with_capacity(results.len());
+        for (index, result) in results {
+            match result {
+                Ok(value) => done.push((index, value)),
+                Err(e) if e.kind() == Kind::Unavailable => self.lose(index, e),
+                Err(e) => return Err(e),
+            }
+        }
+        if self.live().is_empty() { Err(self.none_left()) } else { Ok(done) }
+    }
+
+    /// Goes on without a server. Its connection is of no more use.
+    fn lose(&mut self, index: usize, why: Error) {
+        log::warn!("{why}; the pass goes on without it");
+        self.members[index].server = Err(why);
+        self.lost.push(index);
+    }
+
+    fn none_left(&self) -> Error {
+        let all: Vec<String> = self.unreachable().map(|(_, e)| e.to_string()).collect();
+        Error::new(Kind::Unavailable, all.join("\n"))
     }
 
     /// Applies the changes on every server that holds their keys. The counts are
-    /// those of all servers in a ring, of the first one otherwise.
+    /// those of all servers in a ring; otherwise those of one of them, but what did
+    /// not fit or was refused on any of them counts.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Unavailable`]: a server broke off; the others were served.
+    /// As [`Fleet::each`].
     pub fn apply(&mut self, changes: &Changes, expiry: Expiry, now: u64) -> Result<Applied> {
-        let all: Vec<usize> = (0..self.servers.len()).collect();
+        let all = self.live();
         self.apply_on(&all, changes, expiry, now)
     }
 
     /// The same on some of the servers, by their index.
     ///
     /// # Errors
-    /// As [`Fleet::apply`].
+    /// As [`Fleet::each`].
     pub fn apply_on(&mut self, which: &[usize], changes: &Changes, expiry: Expiry, now: u64) -> Result<Applied> {
         let ring = self.ring.clone();
-        self.apply_where(which, changes, expiry, now, |index, key| ring.as_ref().is_none_or(|r| r.server(key) == index))
-    }
-
-    /// Applies the changes on every server that does not hold their keys in a ring:
-    /// there they are left over from other servers' time.
-    ///
-    /// # Errors
-    /// As [`Fleet::apply`].
-    pub fn apply_elsewhere(&mut self, changes: &Changes, now: u64) -> Result<Applied> {
-        let Some(ring) = self.ring.clone() else { return Ok(Applied::default()) };
-        let all: Vec<usize> = (0..self.servers.len()).collect();
-        self.apply_where(&all, changes, Expiry::Delivered, now, |index, key| ring.server(key) != index)
-    }
-
-    fn apply_where(
-        &mut self,
-        which: &[usize],
-        changes: &Changes,
-        expiry: Expiry,
-        now: u64,
-        is_there: impl Fn(usize, &[u8]) -> bool + Sync,
-    ) -> Result<Applied> {
-        let is_ring = self.is_ring();
-        let is_there = &is_there;
-        let one = |index: usize, server: &mut Server| server.apply(changes, |key| is_there(index, key), expiry, now);
-        let chosen = self.servers.iter_mut().enumerate().filter(|(i, _)| which.contains(i));
-        let results: Vec<Result<Applied>> = if which.len() == 1 {
-            chosen.map(|(i, server)| one(i, server)).collect()
-        } else {
-            thread::scope(|scope| {
-                let threads: Vec<_> = chosen.map(|(i, server)| scope.spawn(move || one(i, server))).collect();
-                threads.into_iter().map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()
-            })
-        };
+        let mine = |index: usize, key: &[u8]| ring.as_ref().is_none_or(|r| r.server(key) == index);
+        let results = self.on(which, |index, server| server.apply(changes, |key| mine(index, key), expiry, now))?;
         let mut total = Applied::default();
-        for (i, result) in results.into_iter().enumerate() {
-            let applied = result?;
-            if i == 0 || is_ring {
+        for (i, (_, applied)) in results.into_iter().enumerate() {
+            if i == 0 || ring.is_some() {
                 total += applied;
+            } else {
+                total.refused = total.refused.max(applied.refused);
+                total.left_out = total.left_out.max(applied.left_out);
             }
         }
         Ok(total)
     }
 
-    /// Holds the keys against what they must be, each on the servers that hold it.
+    /// Holds the keys against what they must be, each on those servers of `which`
+    /// that hold it.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Unavailable`].
-    pub fn enforce(&mut self, wanted: &[Wanted]) -> Result<Mended> {
-        let mut mended = Mended::default();
-        for (index, server) in self.servers.iter_mut().enumerate() {
-            mended += match &self.ring {
-                None => server.enforce(wanted)?,
-                Some(ring) => {
-                    let mine: Vec<Wanted> = wanted.iter().filter(|w| ring.server(&w.key) == index).cloned().collect();
-                    server.enforce(&mine)?
-                }
-            };
-        }
-        Ok(mended)
+    /// As [`Fleet::each`].
+    pub fn enforce(&mut self, which: &[usize], wanted: &[Wanted], now: u64) -> Result<Mended> {
+        let ring = self.ring.clone();
+        let mended = self.on(which, |index, server| match &ring {
+            None => server.enforce(wanted, now),
+            Some(ring) => {
+                let mine: Vec<Wanted> = wanted.iter().filter(|w| ring.server(&w.key) == index).cloned().collect();
+                server.enforce(&mine, now)
+            }
+        })?;
+        Ok(sum(mended))
     }
 
-    /// Deletes every indicator key that `backed` does not know, or that stands on a
-    /// server where nobody looks for it. Returns how many there were.
+    /// Deletes every indicator key on the servers `which` that `backed` does not know,
+    /// or that stands on a server where nobody looks for it. Counts them.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Unavailable`].
-    pub fn sweep(&mut self, backed: impl Fn(&[u8]) -> bool) -> Result<u64> {
+    /// As [`Fleet::each`].
+    pub fn sweep(&mut self, which: &[usize], backed: impl Fn(&[u8]) -> bool + Sync) -> Result<Mended> {
         let prefix = self.keys.prefix().to_owned();
-        let mut swept = 0;
-        for (index, server) in self.servers.iter_mut().enumerate() {
-            let ring = self.ring.as_ref();
-            swept += server.sweep(&prefix, |key| backed(key) && ring.is_none_or(|r| r.server(key) == index))?;
-        }
-        Ok(swept)
+        let ring = self.ring.clone();
+        let mended = self.on(which, |index, server| {
+            let mine = |key: &[u8]| ring.as_ref().is_none_or(|r| r.server(key) == index);
+            let swept = server.sweep(&prefix, |key| backed(key) && mine(key))?;
+            Ok(Mended { swept, ..Mended::default() })
+        })?;
+        Ok(sum(mended))
+    }
+
+    /// Those servers of `which` that hold none of our keys.
+    ///
+    /// # Errors
+    /// As [`Fleet::each`].
+    pub fn empty_ones(&mut self, which: &[usize]) -> Result<Vec<usize>> {
+        let prefix = self.keys.prefix().to_owned();
+        let counts = self.on(which, |_, server| server.count_keys(&prefix))?;
+        Ok(counts.into_iter().filter(|(_, keys)| keys.is_empty()).map(|(index, _)| index).collect())
     }
 
     /// Stores one of our own keys on every server.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Unavailable`].
+    /// As [`Fleet::each`].
     pub fn set_everywhere(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.servers.iter_mut().try_for_each(|s| s.set(key, value))
+        self.each(|server| server.set(key, value)).map(drop)
     }
 
     /// Deletes one of our own keys on every server, if it is there.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Unavailable`].
+    /// As [`Fleet::each`].
     pub fn delete_everywhere(&mut self, key: &[u8]) -> Result<()> {
-        self.servers.iter_mut().try_for_each(|s| s.delete(key))
+        self.each(|server| server.delete(key)).map(drop)
     }
 
-    /// The values of some keys, in their order: from the servers that hold them.
+    /// The values of some keys, in their order: from a server that holds all, or from
+    /// the servers of a ring that hold them.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Unavailable`].
+    /// [`Kind::Unavailable`]: no server that can be reached holds all of the keys.
+    /// On a ring a missing server is an error, since it may hold what is asked for.
     pub fn get(&mut self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
-        let Some(ring) = &self.ring else { return self.servers[0].get(keys) };
+        let Some(ring) = self.ring.clone() else {
+            while let Some(first) = self.live().first() {
+                let found = self.on(&[*first], |_, server| server.get(keys))?;
+                if let Some((_, values)) = found.into_iter().next() {
+                    return Ok(values);
+                }
+            }
+            return Err(self.none_left());
+        };
         let mut values = vec![None; keys.len()];
-        for (index, server) in self.servers.iter_mut().enumerate() {
+        for (index, member) in self.members.iter_mut().enumerate() {
             let mine: Vec<usize> = (0..keys.len()).filter(|i| ring.server(&keys[*i]) == index).collect();
+            if mine.is_empty() {
+                continue;
+            }
+            let server = member.server.as_mut().map_err(|e| e.clone())?;
             let asked: Vec<Vec<u8>> = mine.iter().map(|i| keys[*i].clone()).collect();
             for (i, value) in mine.into_iter().zip(server.get(&asked)?) {
                 values[i] = value;
@@ -213,4 +305,11 @@ impl Fleet {
         }
         Ok(values)
     }
+}
+
+fn sum(of: Vec<(usize, Mended)>) -> Mended {
+    of.into_iter().fold(Mended::default(), |mut all, (_, mended)| {
+        all += mended;
+        all
+    })
 }

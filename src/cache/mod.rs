@@ -1,7 +1,8 @@
 //! memcached: keys, values, and the way there.
 //!
 //! - Pure: [`key`], [`value`], [`ttl`], [`merge`], [`reply`], [`ring`], [`changes`], [`encode`]
-//! - One socket: [`connection`]; what a server is asked over it: [`server`]; and
+//! - How servers are reached: [`address`], [`dialer`], `tls`
+//! - One socket: `stream`, [`connection`]; what a server is asked over it: [`server`]; and
 //!   what is changed there: [`bulk`]; held against what it must be: [`enforce`]
 //! - All servers: [`fleet`]
 
@@ -9,6 +10,7 @@ pub mod address;
 pub mod bulk;
 pub mod changes;
 pub mod connection;
+pub mod dialer;
 pub mod encode;
 pub mod enforce;
 pub mod fleet;
@@ -17,5 +19,7 @@ pub mod merge;
 pub mod reply;
 pub mod ring;
 pub mod server;
+mod stream;
+mod tls;
 pub mod ttl;
 pub mod value;

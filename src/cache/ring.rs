@@ -1,14 +1,18 @@
 //! Where Dalli, the client in Logstash, looks for a key among several servers.
 //!
-//! Observed with real Dalli from 2.7.9 to 5.0.6: 160 points a server, each the
-//! first 32 bits of SHA-1 over `NAME:NUMBER`; a key goes to the last point that is
-//! not beyond its CRC-32. The name is literal, so `localhost` and `127.0.0.1` are
-//! different rings.
+//! Observed with real Dalli from 2.7.9 to 5.0.6: 160 points a server, shared out
+//! by weight, each the first 32 bits of SHA-1 over `NAME:NUMBER`; a key goes to the
+//! last point that is not beyond its CRC-32. The name is literal, so `localhost`
+//! and `127.0.0.1` are different rings.
+//!
+//! Dalli looks elsewhere while a server is down. Nothing is written there: what a
+//! reader would find there for a moment would be stale as soon as the server is back.
 
+use super::address::Address;
 use sha1::{Digest, Sha1};
 
-/// Points of each server on the ring.
-const POINTS_PER_SERVER: usize = 160;
+/// Points of each server on the ring, where all have the same weight.
+const POINTS_PER_SERVER: u64 = 160;
 
 /// The sorted points of a set of servers.
 #[derive(Debug, Clone)]
@@ -17,20 +21,28 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// The ring of some `host:port` names (a unix socket: its path), as the reader's `hosts` has them.
-    pub fn new(names: &[String]) -> Ring {
-        let mut points = Vec::with_capacity(names.len() * POINTS_PER_SERVER);
+    /// The ring of some servers, which the reader's `hosts` has too.
+    pub fn new(servers: &[Address]) -> Ring {
+        let mut points = Vec::new();
+        let total: u64 = servers.iter().map(|s| u64::from(s.weight)).sum();
         // A single server has no ring.
-        if names.len() > 1 {
-            for (server, name) in names.iter().enumerate() {
-                for i in 0..POINTS_PER_SERVER {
+        if servers.len() > 1 {
+            for (index, server) in servers.iter().enumerate() {
+                let name = server.ring_name();
+                let share = u128::from(servers.len() as u64 * POINTS_PER_SERVER) * u128::from(server.weight);
+                for i in 0..share / u128::from(total) {
                     let hash = Sha1::digest(format!("{name}:{i}").as_bytes());
-                    points.push((u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]), server));
+                    points.push((u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]), index));
                 }
             }
             points.sort_unstable();
         }
         Ring { points }
+    }
+
+    /// The points in order: value, and index of the server. None for a single server.
+    pub fn points(&self) -> &[(u32, usize)] {
+        &self.points
     }
 
     /// The index of the server that holds `key`.
@@ -44,22 +56,28 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
+    use super::super::address::DEFAULT_PORT;
     use super::*;
 
-    #[test]
-    fn one_server_holds_all() {
-        let ring = Ring::new(&["10.0.0.1:11211".into()]);
-        assert_eq!(ring.server(b"misp-ip:1.2.3.4"), 0);
+    // Dalli's own rings are in tests/it/dalli_vectors.rs.
+
+    fn ring(hosts: &[String]) -> Ring {
+        Ring::new(&hosts.iter().map(|h| Address::parse(h, DEFAULT_PORT).unwrap()).collect::<Vec<_>>())
     }
 
     #[test]
-    fn every_server_gets_a_share() {
-        let names: Vec<String> = (1..=4).map(|i| format!("10.0.0.{i}:11211")).collect();
-        let ring = Ring::new(&names);
+    fn one_server_holds_all() {
+        assert_eq!(ring(&["10.0.0.1:11211".into()]).server(b"misp-ip:1.2.3.4"), 0);
+    }
+
+    #[test]
+    fn every_server_gets_its_share() {
+        let hosts: Vec<String> = (1..=4).map(|i| format!("10.0.0.{i}:11211:{i}")).collect();
+        let ring = ring(&hosts);
         let mut held = [0; 4];
         for i in 0..4000 {
             held[ring.server(format!("misp-ip:10.1.{}.{}", i / 256, i % 256).as_bytes())] += 1;
         }
-        assert!(held.iter().all(|n| *n > 500), "{held:?}");
+        assert!(held.is_sorted() && held[0] > 200, "{held:?}");
     }
 }

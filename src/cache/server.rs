@@ -3,6 +3,7 @@
 
 use super::address::Address;
 use super::connection::Connection;
+use super::dialer::Dialer;
 use super::encode;
 use super::key::Keys;
 use super::reply::Reply;
@@ -10,7 +11,8 @@ use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
 use memcache::exp::{MetaCommand, MetaOp, ReturnCode};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Commands are sent in batches of about so many bytes: large enough that the
 /// round trip does not count, small enough to stay in the processor's cache.
@@ -23,6 +25,9 @@ const ITEM_OVERHEAD: usize = 128;
 /// memcached's limit for an item where `stats settings` does not tell it.
 const DEFAULT_ITEM_SIZE: usize = 1024 * 1024;
 
+/// The wait between two tries where memcached's crawler is at work for somebody else.
+const CRAWLER_PAUSE: Duration = Duration::from_millis(50);
+
 /// An open server.
 pub struct Server {
     pub(super) connection: Connection,
@@ -31,12 +36,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Connects and asks for the item limit.
+    /// Connects, logs in and asks for the item limit.
     ///
     /// # Errors
     /// [`Kind::Unavailable`], naming the address.
-    pub fn open(address: &Address, timeout: Duration) -> Result<Server> {
-        let mut connection = Connection::open(address, timeout)?;
+    pub fn open(address: &Address, dialer: &Dialer) -> Result<Server> {
+        let mut connection = Connection::open(address, dialer)?;
         let settings = text_stats(&mut connection, "settings")?;
         let item_size = settings.get("item_size_max").and_then(|v| v.parse().ok()).unwrap_or(DEFAULT_ITEM_SIZE);
         Ok(Server { connection, item_size, out: Vec::with_capacity(BATCH_BYTES + 4096) })
@@ -78,14 +83,36 @@ impl Server {
     pub fn list_keys(&mut self, prefix: &str, mut each: impl FnMut(&[u8])) -> Result<()> {
         let keys = Keys::new(prefix);
         let mut key = Vec::new();
-        self.connection.lines(b"lru_crawler metadump hash\r\n", |line| {
-            let encoded = line.strip_prefix(b"key=").and_then(|rest| rest.split(|b| *b == b' ').next());
-            key.clear();
-            percent_decode(encoded.unwrap_or_default(), &mut key);
-            if keys.parse(&key).is_some() {
-                each(&key);
+        let begun = Instant::now();
+        loop {
+            let (mut busy, mut off) = (false, false);
+            self.connection.lines(b"lru_crawler metadump hash\r\n", |line| {
+                let encoded = line.strip_prefix(b"key=").and_then(|rest| rest.split(|b| *b == b' ').next());
+                let Some(encoded) = encoded else {
+                    busy |= line.starts_with(b"BUSY") || line.starts_with(b"LOCKED");
+                    off |= line.starts_with(b"CLIENT_ERROR");
+                    return;
+                };
+                key.clear();
+                percent_decode(encoded, &mut key);
+                if keys.parse(&key).is_some() {
+                    each(&key);
+                }
+            })?;
+            if !busy && !off {
+                return Ok(());
             }
-        })
+            if begun.elapsed() > self.connection.timeout() {
+                let todo = if off { "is off (-o no_lru_crawler)" } else { "has been busy for memcached.timeout" };
+                return Err(self.refusal(&format!("it lists no keys, its crawler {todo}")));
+            }
+            if off {
+                log::info!("memcached {}: its crawler is off and is switched on to list keys", self.address());
+                self.connection.lines(b"lru_crawler enable\r\n", |_| {})?;
+            } else {
+                thread::sleep(CRAWLER_PAUSE);
+            }
+        }
     }
 
     /// The values of some keys, in their order.
@@ -203,7 +230,11 @@ fn text_stats(connection: &mut Connection, which: &str) -> Result<BTreeMap<Strin
 
 #[cfg(test)]
 mod tests {
+    use super::super::address::Place;
     use super::*;
+    use crate::config::Memcached;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
 
     #[test]
     fn listed_keys() {
@@ -218,5 +249,33 @@ mod tests {
             percent_decode(encoded, &mut out);
             assert_eq!(out, plain);
         }
+    }
+
+    /// A server that answers each command line with the next of these.
+    fn scripted(answers: &'static [(&str, &str)]) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = Place::Tcp("127.0.0.1".into(), listener.local_addr().unwrap().port());
+        thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            for (command, answer) in [("stats settings", "END\r\n")].iter().chain(answers) {
+                assert_eq!(lines.next().unwrap().unwrap(), *command);
+                (&stream).write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        Server::open(&Address { place, weight: 1 }, &Dialer::new(&Memcached::default()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn keys_are_listed_when_the_crawler_is_free() {
+        let mut server = scripted(&[
+            ("lru_crawler metadump hash", "BUSY currently processing crawler request\r\n"),
+            ("lru_crawler metadump hash", "CLIENT_ERROR lru crawler disabled\r\n"),
+            ("lru_crawler enable", "OK\r\n"),
+            ("lru_crawler metadump hash", "key=misp-ip%3A1.2.3.4 exp=-1\r\nkey=other exp=-1\r\nEND\r\n"),
+            ("lru_crawler metadump hash", "NOTSTARTED no items to crawl\r\n"),
+        ]);
+        assert_eq!(server.count_keys("misp").unwrap(), BTreeMap::from([("ip".to_owned(), 1)]));
+        assert!(server.count_keys("misp").unwrap().is_empty());
     }
 }

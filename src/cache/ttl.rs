@@ -33,6 +33,19 @@ pub fn later(a: u64, b: u64) -> u64 {
     if a == 0 || b == 0 { 0 } else { a.max(b) }
 }
 
+/// Seconds by which a time to live may be off: a pass takes its time, and clocks differ.
+const SLACK: u64 = 60;
+
+/// Whether what `mg ... t` answered is what the `T` number `wanted` would have made of it.
+pub fn agrees(wanted: u64, remaining: i64, now: u64) -> bool {
+    match (wanted, u64::try_from(remaining)) {
+        (0, Err(_)) => true,
+        (0, Ok(_)) | (_, Err(_)) => false,
+        (relative @ ..=MAX_RELATIVE, Ok(there)) => relative.abs_diff(there) <= SLACK,
+        (at, Ok(there)) => at.abs_diff(now + there) <= SLACK,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +67,23 @@ mod tests {
         assert_eq!(keep(0, 1000), 1);
         assert_eq!(keep(90, 1000), 90);
         assert_eq!(keep(MAX_RELATIVE as i64 + 9, 1000), 1000 + MAX_RELATIVE + 9);
+    }
+
+    #[test]
+    fn what_is_about_right_agrees() {
+        let now = 1_795_000_000;
+        let day = 86_400;
+        for (wanted, there, right) in [
+            (0, -1, true),
+            (0, 5, false),
+            (day, -1, false),
+            (day, 86_400, true),
+            (day, 86_350, true),
+            (day, 86_300, false),
+            (now + 40 * day, 40 * 86_400 - 9, true),
+            (now + 40 * day, 39 * 86_400, false),
+        ] {
+            assert_eq!(agrees(wanted, there, now), right, "{wanted} {there}");
+        }
     }
 }

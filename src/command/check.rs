@@ -1,6 +1,7 @@
 //! `check`: everything that a pass needs, tried without changing anything.
 
 use super::{json_line, print, state_directory};
+use crate::cache::dialer::Dialer;
 use crate::cache::fleet::addresses;
 use crate::cache::server::Server;
 use crate::config::{Config, Loaded};
@@ -29,8 +30,10 @@ pub(super) fn run(loaded: &Loaded, json: bool) -> Result<u8> {
     let place = loaded.path.as_ref().map_or("the environment".to_owned(), |p| p.display().to_string());
     let mut tried = vec![tried("configuration", Ok(format!("read from {place}")))];
     tried.push(self::tried(&format!("MISP {}", config.misp.url), misp(config)));
+    let dialer = Dialer::new(&config.memcached);
     for address in addresses(&config.memcached)? {
-        let answer = Server::open(&address, config.memcached.timeout.duration()).and_then(|s| memcached(s, config));
+        let opened = dialer.as_ref().map_err(Error::clone).and_then(|dialer| Server::open(&address, dialer));
+        let answer = opened.and_then(|s| memcached(s, config));
         tried.push(self::tried(&format!("memcached {address}"), answer));
     }
     tried.push(self::tried("state directory", state(config)));

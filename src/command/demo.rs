@@ -4,6 +4,7 @@
 use super::lookup::as_table;
 use super::print;
 use crate::cache::fleet::Fleet;
+use crate::cache::server::Server;
 use crate::config::{self, Config, Sources};
 use crate::demo::story::{self, Story};
 use crate::demo::{SampleMisp, World};
@@ -120,7 +121,7 @@ impl Demo<'_> {
         show(&format!("{}\n...\n", lists.join("\n")))?;
 
         say("7. memcached is emptied, as by a restart: the next pass refills it from its ledger.")?;
-        self.fleet.servers()[0].flush()?;
+        self.fleet.each(Server::flush)?;
         let report = self.pass()?;
         show(&format!("{}\n", report.line()))?;
         self.look_up(&[story::NEW_SERVER])?;

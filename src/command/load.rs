@@ -29,8 +29,9 @@ pub(super) fn run(config: &Config, flags: &Load, quiet: bool) -> Result<u8> {
     } else {
         log::info!("{}", report.line());
     }
-    // What was refused or thrown out again is not there for the readers.
-    let lost = report.keys_refused > 0 || report.memcached.iter().any(|server| server.evicted_now > 0);
+    // What was refused, thrown out again or not delivered is not there for the readers.
+    let thrown_out = report.memcached.iter().any(|server| server.evicted_now > 0);
+    let lost = report.keys_refused > 0 || thrown_out || !report.unreachable.is_empty();
     Ok(if lost { Kind::Unavailable.exit_code() } else { 0 })
 }
 

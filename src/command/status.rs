@@ -4,7 +4,7 @@ use super::{json_line, print};
 use crate::cache::fleet::Fleet;
 use crate::cache::server::Server;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::misp::client::local_now;
 use crate::pass::window::held;
 use crate::report::{advice, bytes};
@@ -45,15 +45,18 @@ pub(super) fn run(config: &Config, json: bool) -> Result<u8> {
     let mut fleet = Fleet::open(&config.memcached)?;
     let prefix = config.memcached.prefix.clone();
     let (stats, last_load, networks) = (fleet.keys().stats(), fleet.keys().last_load(), fleet.keys().networks());
-    let mut all = Vec::new();
-    for server in fleet.servers() {
-        all.push(one(server, &[stats.clone(), last_load.clone(), networks.clone()], &prefix)?);
-    }
+    let own = [stats, last_load, networks];
+    let all: Vec<Status> =
+        fleet.each(|server| one(server, &own, &prefix))?.into_iter().map(|(_, status)| status).collect();
+    let missing: Vec<String> = fleet.unreachable().map(|(address, _)| address.to_string()).collect();
     if json {
-        return print(&json_line(&serde_json::json!({ "memcached": all }))?);
+        print(&json_line(&serde_json::json!({ "memcached": all, "unreachable": missing }))?)?;
+    } else {
+        let mut text: Vec<String> = all.iter().map(|s| table(s, config)).collect();
+        text.extend(missing.iter().map(|address| format!("memcached   {address}: CANNOT BE REACHED\n")));
+        print(text.join("\n").as_bytes())?;
     }
-    let text: Vec<String> = all.iter().map(|s| table(s, config)).collect();
-    print(text.join("\n").as_bytes())
+    Ok(if missing.is_empty() { 0 } else { Kind::Unavailable.exit_code() })
 }
 
 fn one(server: &mut Server, own: &[Vec<u8>], prefix: &str) -> Result<Status> {

@@ -2,27 +2,21 @@
 //! clock, no server; only the URL is tidied (its trailing slash goes).
 
 use super::problem::{Problem, quoted};
-use super::{Config, Falco, FilterClause, Memcached, Misp, Span, nearest::nearest};
+use super::{Config, Falco, FilterClause, Misp, Span, memcached, nearest::nearest};
 use crate::indicator::{Category, MispType};
 use reqwest::Url;
-use std::collections::HashSet;
-use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// A prefix is part of every key, and memcached's keys end at 250 bytes.
-const MAX_PREFIX: usize = 64;
 /// MISP builds each answer in memory; more at once slows all of them.
 const CONNECTIONS: RangeInclusive<usize> = 1..=16;
 /// Smaller pages cost a request each, larger ones more memory than PHP has.
 const PAGE_SIZE: RangeInclusive<usize> = 100..=1_000_000;
-/// The longest name that DNS has.
-const MAX_HOST: usize = 253;
 
 /// Everything that is wrong, in the order of the file's sections.
 pub(super) fn check(config: &mut Config) -> Vec<Problem> {
     let mut problems = Vec::new();
-    memcached(&config.memcached, &mut problems);
+    memcached::check(&config.memcached, &mut problems);
     match misp_url(&config.misp.url) {
         Ok(url) => config.misp.url = url,
         Err(problem) => problems.push(problem),
@@ -40,86 +34,6 @@ pub(super) fn check(config: &mut Config) -> Vec<Problem> {
     falco(config, &mut problems);
     not_empty(&mut problems, [("state.directory", config.state.directory.as_deref())]);
     problems
-}
-
-fn memcached(memcached: &Memcached, problems: &mut Vec<Problem>) {
-    let default = Memcached::default();
-    if let Err(why) = host(&memcached.host) {
-        problems.push(Problem::found("memcached.host", why));
-    }
-    if memcached.port == 0 {
-        problems.push(Problem::found("memcached.port", 0));
-    }
-    if !memcached.servers.is_empty() && memcached.host != default.host {
-        let found =
-            format!("{} beside `servers`; write it there as well, or take one of the two out", quoted(&memcached.host));
-        problems.push(Problem::new("memcached.host", format!("found {found}")));
-    }
-    let mut seen = HashSet::new();
-    for (index, server) in memcached.servers.iter().enumerate() {
-        let path = format!("memcached.servers[{index}]");
-        if let Err(why) = self::server(server) {
-            problems.push(Problem::found(&path, why));
-        } else if !seen.insert(server) {
-            problems.push(Problem::new(
-                path,
-                format!("found {} a second time; each server is allowed once", quoted(server)),
-            ));
-        }
-    }
-    let prefix = &memcached.prefix;
-    let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-    if prefix.is_empty() || prefix.len() > MAX_PREFIX || !prefix.bytes().all(letter) {
-        problems.push(Problem::found("memcached.prefix", quoted(prefix)));
-    }
-    at_least_a_second(problems, "memcached.timeout", memcached.timeout);
-}
-
-/// What is wrong with the host of the one server.
-fn host(text: &str) -> Result<(), String> {
-    if text.starts_with('/') || text.starts_with("unix:") || text.parse::<Ipv6Addr>().is_ok() {
-        return server(text);
-    }
-    if text.contains(':') {
-        return Err(format!("{}; the port stands under `port`", quoted(text)));
-    }
-    server(text)
-}
-
-/// What is wrong with an entry of `servers`.
-fn server(text: &str) -> Result<(), String> {
-    let bad = |why: &str| Err(format!("{}{why}", quoted(text)));
-    if let Some(path) = text.strip_prefix("unix:").or(text.starts_with('/').then_some(text)) {
-        return match path {
-            _ if !path.starts_with('/') => bad(", not an absolute path"),
-            _ if path.chars().any(char::is_control) => bad(", a control character"),
-            _ => Ok(()),
-        };
-    }
-    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, tail)) => {
-            if address.parse::<Ipv6Addr>().is_err() {
-                return bad(", no IPv6 address between the brackets");
-            }
-            match tail.strip_prefix(':') {
-                Some(port) => ("v6", Some(port)),
-                None if tail.is_empty() => ("v6", None),
-                None => return bad(""),
-            }
-        }
-        None if text.parse::<Ipv6Addr>().is_ok() => ("v6", None),
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    if let Some(port) = port
-        && !(port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p != 0))
-    {
-        return bad(", no port after the colon");
-    }
-    let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-    if host.is_empty() || host.len() > MAX_HOST || !host.bytes().all(letter) { bad("") } else { Ok(()) }
 }
 
 /// The address of MISP without its trailing slash. No message shows one that may hold a password or a key.
@@ -295,13 +209,13 @@ fn falco(config: &Config, problems: &mut Vec<Problem>) {
     }
 }
 
-fn not_empty<const N: usize>(problems: &mut Vec<Problem>, paths: [(&str, Option<&Path>); N]) {
+pub(super) fn not_empty<const N: usize>(problems: &mut Vec<Problem>, paths: [(&str, Option<&Path>); N]) {
     for (key, _) in paths.into_iter().filter(|(_, path)| path.is_some_and(|p| p.as_os_str().is_empty())) {
         problems.push(Problem::found(key, "an empty text"));
     }
 }
 
-fn at_least_a_second(problems: &mut Vec<Problem>, key: &str, span: Span) {
+pub(super) fn at_least_a_second(problems: &mut Vec<Problem>, key: &str, span: Span) {
     if span.is_zero() {
         problems
             .push(Problem::new(key, "found 0, with which every request would fail; allowed: a second (`1s`) or more"));
@@ -313,44 +227,6 @@ mod tests {
     use super::*;
 
     // What is refused stands in tests/golden/config.
-
-    #[test]
-    fn servers_that_are_taken() {
-        for text in [
-            "cache",
-            "cache.example:11211",
-            "10.0.0.5:1",
-            "[::1]:65535",
-            "[2001:db8::1]",
-            "2001:db8::1",
-            "/run/m.sock",
-            "unix:/run/m.sock",
-            "my_cache-1:11211",
-        ] {
-            assert_eq!(server(text), Ok(()), "{text}");
-        }
-        for text in [
-            "",
-            ":11211",
-            "a:",
-            "a:+1",
-            "a:65536",
-            "a b",
-            "[::1",
-            "[::1]x",
-            "[::1]:",
-            "unix:m.sock",
-            "a/b",
-            "::1::2",
-            "/a\n",
-        ] {
-            assert!(server(text).is_err(), "{text}");
-        }
-        for text in ["localhost", "::1", "/run/m.sock", "unix:/run/m.sock"] {
-            assert_eq!(host(text), Ok(()), "{text}");
-        }
-        assert!(host("localhost:11211").is_err() && host("").is_err());
-    }
 
     #[test]
     fn addresses_of_misp_are_tidied() {

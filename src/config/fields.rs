@@ -1,7 +1,7 @@
 //! Test support: every key path that the structs know.
 
 use super::decode::fields_of;
-use super::{Category, Config, Falco, FilterClause, Memcached, Misp, State};
+use super::{Category, Config, Falco, FilterClause, Memcached, Misp, State, Tls};
 
 /// `memcached.host`, ..., `misp.filter[].orgs`, ...
 pub(super) fn all() -> Vec<String> {
@@ -18,5 +18,6 @@ pub(super) fn all() -> Vec<String> {
         paths.extend(fields.iter().map(|field| format!("{section}.{field}")));
     }
     paths.extend(fields_of::<FilterClause>().iter().map(|field| format!("misp.filter[].{field}")));
+    paths.extend(fields_of::<Tls>().iter().map(|field| format!("memcached.tls.{field}")));
     paths
 }

@@ -13,11 +13,20 @@ const PATH: &str = "the path of a file";
 const KEYS: &[(&str, &str)] = &[
     ("memcached.host", "a host name, an address, or the absolute path of a unix socket"),
     ("memcached.port", "a port, 1 to 65535"),
-    ("memcached.servers", "a list of `host:port`, `[ipv6]:port` or `/path/of.sock`"),
-    ("memcached.servers[]", "`host:port`, `[ipv6]:port`, `host`, `/path/of.sock` or `unix:/path/of.sock`"),
+    (
+        "memcached.servers",
+        "a list of `host:port`, `[ipv6]:port` or `/path/of.sock`, with `:weight` behind it if need be",
+    ),
+    (
+        "memcached.servers[]",
+        "`host:port`, `[ipv6]:port` or `/path/of.sock`, with `:weight` behind it if need be, or `host`",
+    ),
     ("memcached.distribution", "replicate or ring"),
     ("memcached.prefix", "1 to 64 of the letters A-Z, a-z, digits, `_`, `.` and `-`"),
     ("memcached.timeout", SPAN_FORMS),
+    ("memcached.tls", "a section with ca_file, cert_file, key_file or server_name, or with nothing below it"),
+    ("memcached.username", "1 to 128 printable ASCII characters without blank and colon"),
+    ("memcached.password_file", "the path of a file that holds the password and nothing else"),
     ("misp.url", "`https://HOST` or `http://HOST`, with a port or a path if need be"),
     ("misp.token", "the automation key in quotes: printable ASCII without blanks"),
     ("misp.token_file", "the path of a file that holds the automation key and nothing else"),
@@ -71,10 +80,16 @@ const KEYS: &[(&str, &str)] = &[
     ("falco.domain_list", PATH),
     ("falco.falco_binary", "the path of the falco program, or \"\" for no check"),
     ("state.directory", "the path of a directory"),
+    // Behind misp's: a `ca_file` in the wrong place is more likely to be that one.
+    ("memcached.tls.ca_file", PATH),
+    ("memcached.tls.cert_file", PATH),
+    ("memcached.tls.key_file", PATH),
+    ("memcached.tls.server_name", "a host name or an address, as it stands in the certificate"),
 ];
 
-/// Keys whose values no message shows; a proxy's address may hold a password.
-const SECRET: [&str; 2] = ["misp.token", "misp.proxy"];
+/// Keys whose values no message shows; a proxy's address may hold a password, and
+/// so may a user name (`USER:PASSWORD`, as memcached's file has it).
+const SECRET: [&str; 3] = ["misp.token", "misp.proxy", "memcached.username"];
 
 /// A longer unknown key may be a token that lost its own key (MISP's have 40 characters).
 const MAX_SHOWN_KEY: usize = 32;

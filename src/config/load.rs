@@ -1,10 +1,10 @@
 //! From file and environment to a checked [`Config`]: where the file is looked
 //! for, what the environment overrides, and how a problem is put into words.
-//! Knows no key but MISP's address and token.
+//! Knows no key but MISP's address and the two secrets.
 
 use super::problem::Problem;
 use super::token::{self, Token};
-use super::{Config, check, decode, node};
+use super::{Config, check, decode, node, password};
 use crate::error::{Error, Kind, Result};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -128,7 +128,7 @@ fn finish(mut config: Config, file: Option<(&Path, &str)>, sources: &Sources) ->
         }
     }
     if let Some((path, _)) = file.filter(|_| config.misp.token.is_some()) {
-        warnings.extend(token::readable_by_all(path, "misp.token"));
+        warnings.extend(token::readable_by_all(path, "misp.token", "MISP's key"));
     }
     match token::resolve(&config.misp, &sources.env) {
         Ok(Some(Token { key, warning })) => {
@@ -136,6 +136,14 @@ fn finish(mut config: Config, file: Option<(&Path, &str)>, sources: &Sources) ->
             warnings.extend(warning);
         }
         Ok(None) => problems.push(Problem::new("misp.token", no_token())),
+        Err(problem) => problems.push(problem),
+    }
+    match password::resolve(&config.memcached) {
+        Ok(Some((password, warning))) => {
+            config.memcached.password = Some(password);
+            warnings.extend(warning);
+        }
+        Ok(None) => {}
         Err(problem) => problems.push(problem),
     }
     if sources.without_misp {

@@ -14,8 +14,10 @@ mod keys;
 mod load;
 #[cfg(test)]
 mod manual;
+mod memcached;
 mod nearest;
 mod node;
+mod password;
 mod problem;
 mod span;
 mod token;
@@ -65,7 +67,8 @@ pub struct Memcached {
     pub host: String,
     /// TCP port of the one server.
     pub port: u16,
-    /// Several servers instead: `host:port`, `[v6]:port` or `/path/of.sock`.
+    /// Several servers instead: `host:port`, `[v6]:port` or `/path/of.sock`, for a ring
+    /// with `:weight` behind it if Logstash's `hosts` has one.
     pub servers: Vec<String>,
     /// What several servers hold: all keys on each, or each key where Dalli looks for it.
     pub distribution: Distribution,
@@ -73,6 +76,16 @@ pub struct Memcached {
     pub prefix: String,
     /// How long to wait for a connection, an answer, or room to write.
     pub timeout: Span,
+    /// Speak TLS; on as soon as the section is there, with or without keys in it.
+    #[serde(deserialize_with = "Tls::present")]
+    pub tls: Option<Tls>,
+    /// The user of memcached's text authentication (`-Y`); with `password_file`.
+    pub username: Option<String>,
+    /// A file that holds that user's password and nothing else.
+    pub password_file: Option<PathBuf>,
+    /// What that file holds.
+    #[serde(skip)]
+    pub password: Option<SecretString>,
 }
 
 impl Default for Memcached {
@@ -84,7 +97,33 @@ impl Default for Memcached {
             distribution: Distribution::Replicate,
             prefix: "misp".into(),
             timeout: Span::seconds(10),
+            tls: None,
+            username: None,
+            password_file: None,
+            password: None,
         }
+    }
+}
+
+/// TLS to memcached.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// PEM file of the authorities to trust; default: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of a client certificate and its chain (with `key_file`).
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of the client certificate's key.
+    pub key_file: Option<PathBuf>,
+    /// The name that every server's certificate must have; default: the server's host.
+    pub server_name: Option<String>,
+}
+
+impl Tls {
+    /// `tls:` with nothing below it, or all of it commented out, is TLS too: what
+    /// was meant to be secret does not go in the clear.
+    fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Tls>, D::Error> {
+        Tls::deserialize(deserializer).map(Some)
     }
 }
 

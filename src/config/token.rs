@@ -16,7 +16,7 @@ pub(super) const VARIABLES: [&str; 2] = ["MISP2MEMCACHED_MISP_TOKEN", "MISP_KEY"
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 const CREDENTIAL: &str = "misp-token";
 /// A key has 40 characters; anything much longer is another file.
-const MAX_FILE: u64 = 4096;
+pub(super) const MAX_FILE: u64 = 4096;
 /// `chmod o+r`
 const OTHERS_MAY_READ: u32 = 0o004;
 
@@ -44,7 +44,7 @@ pub(super) fn resolve(misp: &Misp, env: &BTreeMap<String, String>) -> Result<Opt
     }
     if let Some(path) = misp.token_file.as_deref().filter(|path| !path.as_os_str().is_empty()) {
         let key = from_file(path).map_err(|why| Problem::new("misp.token_file", why))?;
-        return Ok(Some(Token { key, warning: readable_by_all(path, "misp.token_file") }));
+        return Ok(Some(Token { key, warning: readable_by_all(path, "misp.token_file", "MISP's key") }));
     }
     let Some(directory) = env.get(CREDENTIALS).filter(|directory| !directory.is_empty()) else { return Ok(None) };
     let path = PathBuf::from(directory).join(CREDENTIAL);
@@ -56,8 +56,8 @@ pub(super) fn resolve(misp: &Misp, env: &BTreeMap<String, String>) -> Result<Opt
     }
 }
 
-/// The trimmed key, if it can be one.
-fn usable(text: &str) -> Result<SecretString, &'static str> {
+/// The trimmed key (or password), if it can be one.
+pub(super) fn usable(text: &str) -> Result<SecretString, &'static str> {
     let text = text.trim();
     if text.is_empty() {
         return Err("an empty text");
@@ -92,11 +92,10 @@ pub(super) fn reason(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
-/// A warning if everybody may read a file that holds the key.
-pub(super) fn readable_by_all(path: &Path, what: &str) -> Option<String> {
+/// A warning if everybody may read a file that holds a secret; `key` names the file.
+pub(super) fn readable_by_all(path: &Path, key: &str, holds: &str) -> Option<String> {
     let mode = std::fs::metadata(path).ok()?.permissions().mode();
     let shown = path.display();
-    (mode & OTHERS_MAY_READ != 0).then(|| {
-        format!("{what}: everybody on this machine may read {shown}, which holds MISP's key; chmod 600 {shown}")
-    })
+    (mode & OTHERS_MAY_READ != 0)
+        .then(|| format!("{key}: everybody on this machine may read {shown}, which holds {holds}; chmod 600 {shown}"))
 }

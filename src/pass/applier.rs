@@ -12,8 +12,18 @@ use std::thread::Scope;
 /// The way to the thread. At most one list is under way.
 pub struct Applier {
     jobs: Sender<Changes>,
-    done: Receiver<(Changes, Result<Applied>)>,
+    done: Receiver<Done>,
     under_way: bool,
+}
+
+/// What became of a list of changes.
+pub struct Done {
+    /// The list's memory, empty.
+    pub memory: Changes,
+    /// What the servers did; an error where none is left.
+    pub applied: Result<Applied>,
+    /// The addresses of servers that broke off: they may have a part of it, or nothing.
+    pub lost: Vec<String>,
 }
 
 impl Applier {
@@ -22,9 +32,10 @@ impl Applier {
         let (jobs, list) = channel::<Changes>();
         let (results, done) = channel();
         scope.spawn(move || {
-            for changes in list {
-                let applied = fleet.apply(&changes, Expiry::Delivered, now);
-                if results.send((changes, applied)).is_err() {
+            for mut memory in list {
+                let applied = fleet.apply(&memory, Expiry::Delivered, now);
+                memory.clear();
+                if results.send(Done { memory, applied, lost: fleet.newly_lost() }).is_err() {
                     return;
                 }
             }
@@ -42,17 +53,15 @@ impl Applier {
         self.jobs.send(changes).map_err(|_| gone())
     }
 
-    /// Waits for the list that is under way and gives its memory back, empty; `None` if there is none.
+    /// Waits for the list that is under way; `None` if there is none.
     ///
     /// # Errors
-    /// What memcached did not take.
-    pub fn wait(&mut self) -> Result<Option<(Changes, Applied)>> {
+    /// [`Kind::Bug`]: the thread is gone.
+    pub fn wait(&mut self) -> Result<Option<Done>> {
         if !std::mem::take(&mut self.under_way) {
             return Ok(None);
         }
-        let (mut changes, applied) = self.done.recv().map_err(|_| gone())?;
-        changes.clear();
-        applied.map(|applied| Some((changes, applied)))
+        self.done.recv().map(Some).map_err(|_| gone())
     }
 }
 

@@ -1,7 +1,7 @@
 //! One pass: what MISP says now, into the ledger, memcached and Falco's files.
 //!
 //! - Pure: [`window`], [`plan`], [`guard`], [`diff`], [`terms`], [`tally`]
-//! - [`refill`]: servers that lost their data; [`writer`]: events into ledger and
+//! - [`refill`]: servers that lost their data; `standing`: servers that missed a pass; [`writer`]: events into ledger and
 //!   memcached; [`verify`]: memcached held against the ledger; [`survey`]: the
 //!   ledger read once; [`run`]: all of it in order
 
@@ -15,6 +15,7 @@ pub mod progress;
 pub mod refill;
 pub mod run;
 mod servers;
+mod standing;
 pub mod survey;
 pub mod tally;
 pub mod terms;

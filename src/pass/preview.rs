@@ -5,6 +5,7 @@ use super::diff::{Fate, Nothing, diff};
 use super::plan::plan;
 use super::progress::Progress;
 use super::run::{Options, asks_otherwise, choose, old_prefix, rules};
+use super::servers::unreachable;
 use super::tally::Tally;
 use super::terms::Terms;
 use super::window::Window;
@@ -139,6 +140,7 @@ pub(super) fn run(
         namespaces,
         skipped: tally.skipped(),
         skipped_attributes: tally.named(),
+        unreachable: unreachable(&fleet),
         ..Report::default()
     })
 }

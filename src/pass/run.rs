@@ -10,8 +10,9 @@ use super::guard;
 use super::plan::{Plan, Rules, plan};
 use super::preview;
 use super::progress::Progress;
-use super::refill::{fill_servers, withdraw};
-use super::servers::Memory;
+use super::refill::withdraw;
+use super::servers::{Memory, unreachable};
+use super::standing::Doubtful;
 use super::survey::{Summary, survey};
 use super::tally::Tally;
 use super::terms::Terms;
@@ -79,6 +80,8 @@ struct Pass<'a> {
     client: Client,
     /// A server threw keys out since the last pass.
     lost: bool,
+    /// Servers that could not be mended before MISP was asked.
+    doubtful: Doubtful,
     /// For temporary files.
     directory: &'a Path,
     progress: &'a Progress,
@@ -92,30 +95,32 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let client = Client::new(&config.misp)?;
     falco_files::probe(config)?;
 
+    let mut doubtful = Doubtful::find(&ledger, &fleet)?;
     let memory = Memory::read(&mut fleet)?;
     let choice = choose(&mut fleet)?;
     let known: BTreeMap<u64, Header> = ledger.headers()?.into_iter().collect();
     let known = leave_old_prefix(config, &ledger, &mut fleet, known)?;
     let mut report = Report { window: choice.window.to_string(), ..Report::default() };
-    report.refilled = fill_servers(config, &ledger, &mut fleet, &choice.fill, &known)?;
+    let terms = Terms::new(config, local_now());
+    let (refilled, mended) = doubtful.mend(&ledger, &known, &mut fleet, &choice.fill, &terms, directory)?;
+    report.refilled = refilled;
 
     let lost = memory.lost_keys(&ledger)?;
-    let mut pass = Pass { config, options, ledger: &ledger, known, client, lost, directory, progress };
+    let mut pass = Pass { config, options, ledger: &ledger, known, client, lost, doubtful, directory, progress };
     progress.say("asking MISP for its events");
     let index = index::fetch(&pass.client)?;
     pass.run(&mut fleet, &index, choice.window, &mut report)?;
+    report.mended += mended.into();
     report.memcached = memory.report(&mut fleet, report.keys, &ledger)?;
+    Doubtful::settle(&ledger, &fleet)?;
+    report.unreachable = unreachable(&fleet);
     Ok(report)
 }
 
 /// The `misp-stats` of each server, and what follows from it.
 pub(super) fn choose(fleet: &mut Fleet) -> Result<Choice> {
     let key = fleet.keys().stats();
-    let stats: Vec<Option<Vec<u8>>> = fleet
-        .servers()
-        .iter_mut()
-        .map(|s| Ok(s.get(std::slice::from_ref(&key))?.into_iter().next().flatten()))
-        .collect::<Result<_>>()?;
+    let stats = fleet.each(|server| Ok(server.get(std::slice::from_ref(&key))?.into_iter().next().flatten()))?;
     Ok(window::choose(&stats))
 }
 
@@ -235,10 +240,11 @@ impl Pass<'_> {
             Ok(writer.applied)
         })?;
 
-        if full || self.lost {
+        let which = if full || self.lost { fleet.live() } else { self.doubtful.servers(fleet) };
+        if !which.is_empty() {
             self.progress.say("verifying every key");
             let known = ledger.headers()?.into_iter().collect();
-            report.mended = verify(ledger, &known, fleet, &terms, self.directory)?.into();
+            report.mended = verify(ledger, &known, fleet, &which, &terms, self.directory)?.into();
         }
         self.progress.say("reading the ledger");
         let summary = self.summary(fleet, &terms, report)?;

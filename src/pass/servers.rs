@@ -1,7 +1,8 @@
-//! The memory of the servers: whether our keys fit, and whether some were thrown
-//! out since the last pass.
+//! The servers as the report has them: those that were not served, and the memory of
+//! the others, whether our keys fit, and whether some were thrown out since the last pass.
 
 use super::survey::Summary;
+use crate::cache::address::Address;
 use crate::cache::fleet::Fleet;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Ledger, SUMMARY};
@@ -18,12 +19,9 @@ pub(super) struct Memory(BTreeMap<String, (u64, u64)>);
 impl Memory {
     /// As it is now.
     pub(super) fn read(fleet: &mut Fleet) -> Result<Memory> {
-        let mut servers = BTreeMap::new();
-        for server in fleet.servers() {
-            let stats = server.stats("")?;
-            servers.insert(server.address().to_string(), (number(&stats, "pid"), number(&stats, "evictions")));
-        }
-        Ok(Memory(servers))
+        let all = fleet.each(|server| server.stats(""))?;
+        let one = |stats: &BTreeMap<String, String>| (number(stats, "pid"), number(stats, "evictions"));
+        Ok(Memory(all.iter().map(|(i, stats)| (fleet.address(*i).to_string(), one(stats))).collect()))
     }
 
     /// Whether a server threw keys out since the last pass looked; perhaps ours.
@@ -34,21 +32,21 @@ impl Memory {
         }))
     }
 
-    /// The servers after the pass that began with `self`; what they threw out by
-    /// now is kept for the next one.
+    /// The servers after the pass that began with `self`; what they had thrown
+    /// out before it is kept for the next one.
     pub(super) fn report(self, fleet: &mut Fleet, keys: u64, ledger: &Ledger) -> Result<Vec<report::Server>> {
         let summary = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
-        let share = if fleet.is_ring() { fleet.servers().len() as u64 } else { 1 };
-        let needed_bytes = summary.map_or(keys * TYPICAL_ITEM, |s| s.memory) / share;
+        let all_keys = summary.map_or(keys * TYPICAL_ITEM, |s| s.memory);
         let mut servers = Vec::new();
         let mut now = BTreeMap::new();
-        for server in fleet.servers() {
-            let stats = server.stats("")?;
-            let address = server.address().to_string();
+        for (index, stats) in fleet.each(|server| server.stats(""))? {
+            let address = fleet.address(index).to_string();
+            let needed_bytes = (all_keys as f64 * fleet.share(index)) as u64;
             let evictions = number(&stats, "evictions");
             let limit_bytes = number(&stats, "limit_maxbytes");
             let evicted_now = evictions.saturating_sub(self.0.get(&address).map_or(0, |(_, before)| *before));
-            now.insert(address.clone(), (number(&stats, "pid"), evictions));
+            // What this pass itself drove out is for the next one to find.
+            now.insert(address.clone(), (number(&stats, "pid"), evictions - evicted_now));
             servers.push(report::Server {
                 address,
                 items: number(&stats, "curr_items"),
@@ -68,6 +66,13 @@ impl Memory {
         }
         Ok(servers)
     }
+}
+
+/// The servers that were not served, as the report has them.
+pub(super) fn unreachable(fleet: &Fleet) -> Vec<report::Unreachable> {
+    let one =
+        |(address, e): (&Address, &Error)| report::Unreachable { address: address.to_string(), reason: e.to_string() };
+    fleet.unreachable().map(one).collect()
 }
 
 fn stored(ledger: &Ledger) -> Result<BTreeMap<String, (u64, u64)>> {

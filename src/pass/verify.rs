@@ -25,7 +25,8 @@ const KEYS_AT_ONCE: usize = 2_000;
 /// memcached lists them several times, each time for a share of the keys.
 const HELD_KEYS: u64 = 2_000_000;
 
-/// Verifies all keys of the ledger, whose events are `known`, and sweeps the others.
+/// Verifies all keys of the ledger, whose events are `known`, on the servers `which`,
+/// and sweeps the others there.
 ///
 /// # Errors
 /// Those of the ledger and of memcached; temporary files in `directory`.
@@ -33,6 +34,7 @@ pub fn verify(
     ledger: &Ledger,
     known: &BTreeMap<u64, Header>,
     fleet: &mut Fleet,
+    which: &[usize],
     terms: &Terms,
     directory: &Path,
 ) -> Result<Mended> {
@@ -54,13 +56,13 @@ pub fn verify(
         wanted.push(key);
         if wanted.len() == KEYS_AT_ONCE {
             interrupt::check()?;
-            mended += fleet.enforce(&wanted)?;
+            mended += fleet.enforce(which, &wanted, terms.now)?;
             wanted.clear();
         }
     }
-    mended += fleet.enforce(&wanted)?;
+    mended += fleet.enforce(which, &wanted, terms.now)?;
     drop(rows);
-    mended.swept = sweep(ledger, fleet, terms, keys)?;
+    mended += sweep(ledger, fleet, which, terms, keys)?;
     Ok(mended)
 }
 
@@ -92,9 +94,9 @@ fn next_key(
     Ok(Some(Some(Wanted { key, value, ttl })))
 }
 
-fn sweep(ledger: &Ledger, fleet: &mut Fleet, terms: &Terms, keys: u64) -> Result<u64> {
+fn sweep(ledger: &Ledger, fleet: &mut Fleet, which: &[usize], terms: &Terms, keys: u64) -> Result<Mended> {
     let rounds = keys.div_ceil(HELD_KEYS).max(1);
-    let mut swept = 0;
+    let mut swept = Mended::default();
     for round in 0..rounds {
         let mut hashes: Vec<u64> = Vec::new();
         let mut key = Vec::new();
@@ -110,7 +112,7 @@ fn sweep(ledger: &Ledger, fleet: &mut Fleet, terms: &Terms, keys: u64) -> Result
             Ok(())
         })?;
         hashes.sort_unstable();
-        swept += fleet.sweep(|key| {
+        swept += fleet.sweep(which, |key| {
             let hash = hash(key);
             hash % rounds != round || hashes.binary_search(&hash).is_ok() || is_foreign(terms, key)
         })?;

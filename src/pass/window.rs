@@ -34,9 +34,10 @@ pub struct Choice {
     pub fill: Vec<usize>,
 }
 
-/// Chooses by the `misp-stats` of each server, as memcached answered.
-pub fn choose(stats: &[Option<Vec<u8>>]) -> Choice {
-    let fill: Vec<usize> = (0..stats.len()).filter(|i| held(stats[*i].as_deref()) == 0).collect();
+/// Chooses by the `misp-stats` of each server that can be reached, as memcached
+/// answered, with the server's index.
+pub fn choose(stats: &[(usize, Option<Vec<u8>>)]) -> Choice {
+    let fill: Vec<usize> = stats.iter().filter(|(_, s)| held(s.as_deref()) == 0).map(|(index, _)| *index).collect();
     Choice { window: if fill.is_empty() { Window::Refresh } else { Window::Initial }, fill }
 }
 
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     fn choice(stats: &[Option<&str>]) -> (Window, Vec<usize>) {
-        let stats: Vec<_> = stats.iter().map(|s| s.map(|s| s.as_bytes().to_vec())).collect();
+        let stats: Vec<_> = stats.iter().map(|s| s.map(|s| s.as_bytes().to_vec())).enumerate().collect();
         let Choice { window, fill } = choose(&stats);
         (window, fill)
     }

@@ -8,6 +8,7 @@
 
 use super::applier::Applier;
 use super::diff::{Cursor, Fate, Nothing, diff};
+use super::standing;
 use super::tally::Tally;
 use super::terms::{Terms, count};
 use crate::cache::bulk::Applied;
@@ -131,6 +132,9 @@ impl<'a> Writer<'a> {
         }
         if touched {
             change.commit()?;
+        } else {
+            // Only one change at a time: the wait below may have one of its own.
+            drop(change);
         }
         let adds = std::mem::take(&mut self.adds);
         self.wait()?;
@@ -147,9 +151,12 @@ impl<'a> Writer<'a> {
 
     /// Waits for the changes that are under way; their events are settled then.
     fn wait(&mut self) -> Result<()> {
-        if let Some((memory, applied)) = self.applier.wait()? {
+        if let Some(done) = self.applier.wait()? {
+            // Before any event counts as settled without these servers.
+            standing::lose(self.ledger, &done.lost)?;
+            let applied = done.applied?;
             if self.adds.is_empty() {
-                self.adds = memory;
+                self.adds = done.memory;
             }
             // What memcached refused keeps its mark, so the next pass tries again.
             for (event, mut header, has_removals) in std::mem::take(&mut self.under_way) {

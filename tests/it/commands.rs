@@ -340,6 +340,7 @@ fn the_report_for_programs() {
         "keys",
         "keys_refused",
         "memcached",
+        "mended",
         "misp_time",
         "namespaces",
         "refilled",
@@ -347,6 +348,7 @@ fn the_report_for_programs() {
         "skipped",
         "skipped_attributes",
         "tags_left_out",
+        "unreachable",
         "window",
         "window_seconds",
     ];

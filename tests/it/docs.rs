@@ -200,3 +200,56 @@ fn the_readme_names_what_make_has() {
         assert!(makefile.contains(&format!("\n{target}:")), "{target}");
     }
 }
+
+/// Every test, with the module it is in: `misp::page` of `src/misp/page.rs`,
+/// `edges::fleets` of `tests/it/edges/fleets.rs`.
+fn sources() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut directories: Vec<(PathBuf, Vec<String>)> =
+        vec![(root().join("src"), Vec::new()), (root().join("tests/it"), Vec::new())];
+    while let Some((directory, module)) = directories.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let mut inner = module.clone();
+            // The tests of a module may be in a file of their own.
+            match stem.strip_suffix("_tests").unwrap_or(&stem) {
+                "mod" | "tests" => {}
+                name => inner.push(name.to_owned()),
+            }
+            if path.is_dir() {
+                directories.push((path, inner));
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push((inner.join("::"), fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+/// Each fault names a test, and each test that is named exists.
+#[test]
+fn faults_are_shown_by_tests_that_there_are() {
+    let manual = manual("docs/reliability.md");
+    let (shown, not_shown) = manual.split_once("\n## Not shown by a test\n").unwrap();
+    assert!(not_shown.contains("\n| "), "the table is gone");
+    let sources = sources();
+    let mut named = BTreeSet::new();
+    let rows = shown.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| fault |"));
+    for row in rows {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        assert_eq!(cells.len(), 3, "{row}");
+        let tests: Vec<&str> = cells[2].split('`').filter(|part| part.contains("::")).collect();
+        assert!(!tests.is_empty(), "no test: {row}");
+        for test in tests {
+            let (module, name) = test.rsplit_once("::").unwrap();
+            let module = module.strip_suffix("::tests").unwrap_or(module);
+            let declared = format!("fn {name}(");
+            let there =
+                |text: &str| text.match_indices(&declared).any(|(at, _)| text[..at].trim_end().ends_with("#[test]"));
+            assert!(sources.iter().any(|(m, text)| m == module && there(text)), "{test} does not exist: {row}");
+            named.insert(test);
+        }
+    }
+    assert!(named.len() >= 80, "{}", named.len());
+}

@@ -5,8 +5,10 @@
 
 mod commands;
 mod cut_off_end;
+mod dalli_vectors;
 mod docs;
 mod edges;
+mod fleet;
 mod hostile_misp;
 mod interrupt;
 mod messages;
@@ -15,6 +17,7 @@ mod misp_limits;
 mod recorded;
 mod sample_misp;
 mod secrets;
+mod secured;
 mod support;
 mod tls;
 mod verify;

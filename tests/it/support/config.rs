@@ -58,6 +58,12 @@ impl Configuration {
         self
     }
 
+    /// These servers and no others.
+    pub fn servers(&mut self, servers: &[String]) -> &mut Configuration {
+        servers.clone_into(&mut self.servers);
+        self
+    }
+
     /// Lines of the `memcached` section, without its indentation, instead of those given before.
     pub fn memcached(&mut self, yaml: &str) -> &mut Configuration {
         yaml.clone_into(&mut self.memcached);

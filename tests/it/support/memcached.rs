@@ -20,6 +20,8 @@ const ANSWER: Duration = Duration::from_secs(20);
 enum Place {
     Tcp(u16),
     Unix(PathBuf),
+    /// The first port without TLS, for the tests themselves; the second with it.
+    Tls(u16, u16),
 }
 
 /// A running memcached; it is killed when this is dropped.
@@ -27,6 +29,8 @@ pub struct Memcached {
     child: Child,
     place: Place,
     arguments: Vec<String>,
+    /// What the tests' own connections say first, where it asks for a password.
+    login: String,
 }
 
 /// What memcached holds under one key.
@@ -45,11 +49,26 @@ impl<T: Read + Write> Stream for T {}
 impl Memcached {
     /// One on a free TCP port of 127.0.0.1, with further arguments (`["-I", "2m"]`).
     pub fn start(arguments: &[&str]) -> Memcached {
+        Memcached::start_at(|| Place::Tcp(free_port()), arguments, "")
+    }
+
+    /// One that wants TLS on its port, with the settings of `arguments`.
+    pub fn start_tls(arguments: &[&str]) -> Memcached {
+        Memcached::start_at(|| Place::Tls(free_port(), free_port()), &[&["-Z"], arguments].concat(), "")
+    }
+
+    /// One that asks for a password: that of `user` in the file of `-Y`.
+    pub fn start_with_login(authfile: &Path, user: &str, password: &str) -> Memcached {
+        let login = format!("set login 0 0 {}\r\n{user} {password}\r\n", user.len() + 1 + password.len());
+        let authfile = authfile.to_str().expect("a path in UTF-8");
+        Memcached::start_at(|| Place::Tcp(free_port()), &["-Y", authfile], &login)
+    }
+
+    fn start_at(place: impl Fn() -> Place, arguments: &[&str], login: &str) -> Memcached {
         // Between finding a free port and memcached taking it, someone else may: try again.
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         for _ in 0..10 {
-            let free = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-            if let Some(memcached) = Memcached::launch(Place::Tcp(free.port()), arguments.clone()) {
+            if let Some(memcached) = Memcached::launch(place(), arguments.clone(), login.to_owned()) {
                 return memcached;
             }
         }
@@ -58,21 +77,27 @@ impl Memcached {
 
     /// One on a unix socket.
     pub fn start_unix(socket: &Path) -> Memcached {
-        Memcached::launch(Place::Unix(socket.to_owned()), Vec::new()).expect("memcached starts on a unix socket")
+        let place = Place::Unix(socket.to_owned());
+        Memcached::launch(place, Vec::new(), String::new()).expect("memcached starts on a unix socket")
     }
 
-    fn launch(place: Place, arguments: Vec<String>) -> Option<Memcached> {
+    fn launch(place: Place, arguments: Vec<String>, login: String) -> Option<Memcached> {
         let mut command = Command::new("memcached");
         match &place {
             Place::Tcp(port) => command.args(["-U", "0", "-l", "127.0.0.1", "-p", &port.to_string()]),
             Place::Unix(socket) => command.arg("-s").arg(socket),
+            Place::Tls(plain, tls) => {
+                let (plain, tls) = (format!("notls:127.0.0.1:{plain}"), format!("127.0.0.1:{tls}"));
+                command.args(["-U", "0", "-l", &plain, "-l", &tls])
+            }
         };
         command.args(["-m", "64"]).args(&arguments).stdout(Stdio::null()).stderr(Stdio::null());
         // It refuses to run as root unless it is told whom to run as.
         if std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0) {
             command.args(["-u", "root"]);
         }
-        let mut memcached = Memcached { child: command.spawn().expect("memcached is on the PATH"), place, arguments };
+        let mut memcached =
+            Memcached { child: command.spawn().expect("memcached is on the PATH"), place, arguments, login };
         let begun = Instant::now();
         while begun.elapsed() < START {
             // Answering with its own process id proves that it is not someone else's.
@@ -105,13 +130,22 @@ impl Memcached {
         Err(ErrorKind::UnexpectedEof.into())
     }
 
-    /// Kills it and starts it again in the same place, empty.
+    /// Starts it again in the same place, empty; kills it before if it still runs.
     pub fn restart(&mut self) {
         self.kill();
-        *self = Memcached::launch(self.place.clone(), self.arguments.clone()).expect("memcached starts again");
+        let again = Memcached::launch(self.place.clone(), self.arguments.clone(), self.login.clone());
+        *self = again.expect("memcached starts again");
     }
 
-    fn kill(&mut self) {
+    /// Sends it a signal (`STOP`, `CONT`).
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.is_ok_and(|s| s.success()), "memcached takes a signal");
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
         // Once it has ended, the socket in its place is its successor's.
         let was_running = matches!(self.child.try_wait(), Ok(None));
         let _ = self.child.kill();
@@ -126,14 +160,14 @@ impl Memcached {
     /// As the configuration's `servers` names it.
     pub fn server(&self) -> String {
         match &self.place {
-            Place::Tcp(port) => format!("127.0.0.1:{port}"),
+            Place::Tcp(port) | Place::Tls(_, port) => format!("127.0.0.1:{port}"),
             Place::Unix(socket) => socket.display().to_string(),
         }
     }
 
     fn connect(&self) -> std::io::Result<BufReader<Box<dyn Stream>>> {
         let stream: Box<dyn Stream> = match &self.place {
-            Place::Tcp(port) => {
+            Place::Tcp(port) | Place::Tls(port, _) => {
                 let stream = TcpStream::connect(("127.0.0.1", *port))?;
                 stream.set_read_timeout(Some(ANSWER))?;
                 Box::new(stream)
@@ -144,7 +178,12 @@ impl Memcached {
                 Box::new(stream)
             }
         };
-        Ok(BufReader::new(stream))
+        let mut stream = BufReader::new(stream);
+        if !self.login.is_empty() {
+            stream.get_mut().write_all(self.login.as_bytes())?;
+            assert_eq!(line(&mut stream), "STORED");
+        }
+        Ok(stream)
     }
 
     /// A connection on which `command` was sent.
@@ -241,6 +280,10 @@ impl Drop for Memcached {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
 }
 
 fn line(stream: &mut impl BufRead) -> String {

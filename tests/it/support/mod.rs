@@ -2,6 +2,7 @@
 //! the built program, and a second opinion on what the keys should be.
 
 pub mod authority;
+pub mod cable;
 pub mod config;
 pub mod falco_lists;
 pub mod hostile;
