@@ -80,7 +80,13 @@ fn run(falco: &Path, text: &[u8], limit: Duration) -> Result<()> {
         let directory = env::temp_dir();
         failed(falco, format_args!("no temporary file in {}: {e}; make room or set TMPDIR", directory.display()))
     })?;
-    let mut child = Command::new(falco)
+    let mut command = Command::new(falco);
+    // MISP's key may stand in the environment, or in a directory that it names.
+    let secret = |name: &OsStr| name.as_encoded_bytes().starts_with(b"MISP") || name == "CREDENTIALS_DIRECTORY";
+    for (name, _) in env::vars_os().filter(|(name, _)| secret(name)) {
+        command.env_remove(name);
+    }
+    let mut child = command
         .arg("-V")
         .arg(candidate.path())
         .stdin(Stdio::null())

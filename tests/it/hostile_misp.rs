@@ -213,3 +213,33 @@ fn try_case(Case { name, path, answer, code, words }: &Case) {
     assert_eq!(finished.code, Some(0), "{name}, and then a good one: {}", finished.stderr);
     scene.exact(name);
 }
+
+/// A rate limit that asks for no wait at all is no leave to ask without end; one that
+/// asks for all time there is ends the run.
+#[test]
+fn rate_limits_that_mean_ill() {
+    let limited = |wire: &Wire, header: &str| {
+        wire.send(format!("HTTP/1.1 429 No\r\nContent-Length: 0\r\n{header}\r\n").as_bytes())
+    };
+    let scene = |resets: [&'static str; 2]| {
+        let mut scene = Scene::new(old_world(&mut Random::new(2), 2, 3), "");
+        let (right, nth) = (scene.answers(), AtomicUsize::new(0));
+        let hostile = Hostile::start(move |request, wire| {
+            if let Some(reset) = resets.get(nth.fetch_add(1, Ordering::Relaxed)) {
+                return limited(wire, reset);
+            }
+            let good = right(request);
+            let headers: String = good.headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
+            wire.ok(&headers, &good.body)
+        });
+        scene.configuration.url(hostile.url()).write();
+        let begun = Instant::now();
+        (scene.run(&["load"]), begun.elapsed())
+    };
+    let (finished, time) = scene(["X-Rate-Limit-Reset: 0\r\n", "Retry-After: 0\r\n"]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(time >= Duration::from_secs(2), "{time:?}");
+    let (finished, _) = scene(["X-Rate-Limit-Reset: 1\r\n", "X-Rate-Limit-Reset: 18446744073709551615\r\n"]);
+    assert_eq!(finished.code, Some(69), "{}", finished.stderr);
+    assert!(finished.stderr.contains("asks to wait 86400 s"), "{}", finished.stderr);
+}

@@ -18,6 +18,7 @@ mod misp_faults;
 mod misp_limits;
 mod recorded;
 mod sample_misp;
+mod secrets;
 mod secured;
 mod support;
 mod tls;
