@@ -33,7 +33,7 @@ impl Site {
         let misp = sample(World::new());
         // Of no consequence: the servers are named below.
         let mut configuration = Configuration::new(&misp, &Memcached::start(&[]));
-        configuration.servers(servers).memcached(&format!("timeout: 1s\n{section}"));
+        configuration.servers(servers).memcached(&format!("timeout: 3s\n{section}"));
         configuration.misp("max_shrink_percent: 100\n");
         let mut site = Site { misp, configuration, random: Random::new(seed), now: START };
         for _ in 0..6 {
