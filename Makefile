@@ -33,7 +33,7 @@ demo: rust ## see it work: a sample MISP, a real memcached, look-ups, Falco's ru
 	@$(PROGRAM) demo
 
 test: rust ## all tests: the program's, the benchmark's, Logstash's filter
-	@$(call need,gcc memcached ruby ruby-dalli time)
+	@$(call need,gcc memcached openssl ruby ruby-dalli time)
 	$(CARGO) test --locked
 	$(CARGO) test --locked --bench load
 	ruby tests/logstash/process_ioc_test.rb
@@ -63,7 +63,7 @@ install: ## program, manual page, completions, documentation with example and Lo
 	install -m 0644 logstash/* $(DOC)/logstash
 
 deps: ## what the other targets need from the distribution
-	@$(call need,gcc memcached ruby ruby-dalli time)
+	@$(call need,gcc memcached openssl ruby ruby-dalli time)
 
 rust:
 	@command -v $(CARGO) >/dev/null || { echo "there is no cargo: install Rust, https://rustup.rs" >&2; exit 1; }

@@ -24,7 +24,7 @@ pub struct Cable {
 }
 
 impl Cable {
-    /// A cable to `server` (HOST:PORT), whole for now.
+    /// A cable to `server` (HOST:PORT), not broken yet.
     pub fn to(server: &str) -> Cable {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
