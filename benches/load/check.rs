@@ -18,8 +18,8 @@ const READ_BACK: usize = 10_000;
 /// Values looked up, half of them listed.
 pub const LOOKUPS: usize = 300_000;
 
-/// `misp-stats`, `misp-last-load` and `misp-networks`; the data has no network.
-const KEYS_BESIDE: u64 = 3;
+/// `misp-stats`, `misp-last-load`, `misp-networks` and `misp-namespaces`; the data has no network.
+const KEYS_BESIDE: u64 = 4;
 
 /// A load may have ended so many seconds ago when its time is read.
 const FRESH: u64 = 600;

@@ -281,29 +281,88 @@ impl Fleet {
     /// # Errors
     /// [`Kind::Unavailable`]: no server that can be reached holds all of the keys.
     /// On a ring a missing server is an error, since it may hold what is asked for.
-    pub fn get(&mut self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
-        let Some(ring) = self.ring.clone() else {
-            while let Some(first) = self.live().first() {
-                let found = self.on(&[*first], |_, server| server.get(keys))?;
-                if let Some((_, values)) = found.into_iter().next() {
-                    return Ok(values);
+    pub fn get(&mut self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Vec<u8>>>> {
+        self.begin_get(keys)?.finish(self).map(|(_, values)| values)
+    }
+
+    /// Asks for the values of some keys. The servers work on it until
+    /// [`Asked::finish`] is called, and nothing else may be asked of them before.
+    ///
+    /// # Errors
+    /// As [`Fleet::get`].
+    pub fn begin_get(&mut self, keys: Vec<Vec<u8>>) -> Result<Asked> {
+        let Some(ring) = &self.ring else {
+            while let Some(&first) = self.live().first() {
+                let server = self.members[first].server.as_mut().map_err(|e| e.clone())?;
+                match server.begin_get(&keys) {
+                    Ok(()) => return Ok(Asked { keys, of: Whom::One(first) }),
+                    Err(e) if e.kind() == Kind::Unavailable => self.lose(first, e),
+                    Err(e) => return Err(e),
                 }
             }
             return Err(self.none_left());
         };
-        let mut values = vec![None; keys.len()];
-        for (index, member) in self.members.iter_mut().enumerate() {
-            let mine: Vec<usize> = (0..keys.len()).filter(|i| ring.server(&keys[*i]) == index).collect();
-            if mine.is_empty() {
-                continue;
-            }
-            let server = member.server.as_mut().map_err(|e| e.clone())?;
-            let asked: Vec<Vec<u8>> = mine.iter().map(|i| keys[*i].clone()).collect();
-            for (i, value) in mine.into_iter().zip(server.get(&asked)?) {
-                values[i] = value;
+        let mut shares = vec![Vec::new(); self.members.len()];
+        for (i, key) in keys.iter().enumerate() {
+            shares[ring.server(key)].push(i);
+        }
+        for (member, share) in self.members.iter_mut().zip(&shares) {
+            if !share.is_empty() {
+                let asked: Vec<Vec<u8>> = share.iter().map(|i| keys[*i].clone()).collect();
+                member.server.as_mut().map_err(|e| e.clone())?.begin_get(&asked)?;
             }
         }
-        Ok(values)
+        Ok(Asked { keys, of: Whom::Ring(shares) })
+    }
+}
+
+/// Keys whose values are on their way.
+#[must_use = "their replies have to be read"]
+pub struct Asked {
+    keys: Vec<Vec<u8>>,
+    of: Whom,
+}
+
+enum Whom {
+    /// The server that was asked for all of them.
+    One(usize),
+    /// Which of the keys each server was asked for.
+    Ring(Vec<Vec<usize>>),
+}
+
+impl Asked {
+    /// The keys, and the value of each that has one.
+    ///
+    /// # Errors
+    /// As [`Fleet::get`].
+    pub fn finish(self, fleet: &mut Fleet) -> Result<(Vec<Vec<u8>>, Vec<Option<Vec<u8>>>)> {
+        let Asked { keys, of } = self;
+        match of {
+            Whom::One(index) => {
+                let server = fleet.members[index].server.as_mut().map_err(|e| e.clone())?;
+                match server.finish_get(keys.len()) {
+                    Ok(values) => Ok((keys, values)),
+                    // Another one holds the same.
+                    Err(e) if e.kind() == Kind::Unavailable => {
+                        fleet.lose(index, e);
+                        fleet.begin_get(keys)?.finish(fleet)
+                    }
+                    Err(e) => Err(e),
+                }
+            }
+            Whom::Ring(shares) => {
+                let mut values = vec![None; keys.len()];
+                for (member, share) in fleet.members.iter_mut().zip(shares) {
+                    if !share.is_empty() {
+                        let server = member.server.as_mut().map_err(|e| e.clone())?;
+                        for (value, i) in server.finish_get(share.len())?.into_iter().zip(share) {
+                            values[i] = value;
+                        }
+                    }
+                }
+                Ok((keys, values))
+            }
+        }
     }
 }
 

@@ -120,32 +120,41 @@ impl Server {
     /// # Errors
     /// [`Kind::Unavailable`].
     pub fn get(&mut self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
-        let mut values = vec![None; keys.len()];
-        let mut start = 0;
-        while start < keys.len() {
-            self.out.clear();
-            let mut end = start;
-            while end < keys.len() && self.out.len() < BATCH_BYTES {
-                encode::get(&mut self.out, &keys[end], end)?;
-                end += 1;
-            }
-            self.out.extend_from_slice(b"mn\r\n");
-            let mut failed = None;
-            self.connection.exchange(&mut self.out, |reply| match reply {
-                Reply::Meta { code: ReturnCode::Va, opaque: Some(i), value: Some(value), .. } => {
-                    if let Some(slot) = values.get_mut(i as usize) {
-                        *slot = Some(value.to_vec());
-                    }
-                }
-                Reply::Meta { .. } => {}
-                Reply::Failure(text) => failed = Some(text),
-            })?;
-            if let Some(text) = failed {
-                return Err(self.refusal(&text));
-            }
-            start = end;
+        self.begin_get(keys)?;
+        self.finish_get(keys.len())
+    }
+
+    /// Asks for the values of some keys. [`Server::finish_get`] has to follow; in
+    /// between the server works on it.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub fn begin_get(&mut self, keys: &[Vec<u8>]) -> Result<()> {
+        self.out.clear();
+        for (i, key) in keys.iter().enumerate() {
+            encode::get(&mut self.out, key, i)?;
         }
-        Ok(values)
+        self.out.extend_from_slice(b"mn\r\n");
+        self.connection.begin(&mut self.out)
+    }
+
+    /// The values of the keys that were asked for, `count` of them, in their order.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub fn finish_get(&mut self, count: usize) -> Result<Vec<Option<Vec<u8>>>> {
+        let mut values = vec![None; count];
+        let mut failed = None;
+        self.connection.complete(|reply| match reply {
+            Reply::Meta { code: ReturnCode::Va, opaque: Some(i), value: Some(value), .. } => {
+                if let Some(slot) = values.get_mut(i as usize) {
+                    *slot = Some(value.to_vec());
+                }
+            }
+            Reply::Meta { .. } => {}
+            Reply::Failure(text) => failed = Some(text),
+        })?;
+        failed.map_or(Ok(values), |text| Err(self.refusal(&text)))
     }
 
     /// Stores one of our own keys (`misp-stats` and the like), for ever.

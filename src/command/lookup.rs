@@ -1,13 +1,12 @@
 //! `lookup`: which MISP events list these values?
 
-use crate::cache::fleet::Fleet;
+use crate::cache::fleet::{Asked, Fleet};
 use crate::cli::Lookup;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
-use crate::lookup::networks::Networks;
 use crate::lookup::output::Table;
-use crate::lookup::{Ask, Scope, Step, Summary, read_lines, stream};
+use crate::lookup::{Answers, Ask, Scope, Step, Summary, read_lines, stream};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Write};
 
 /// Standard input is read in pieces of this size: a batch is what has been read.
@@ -17,8 +16,14 @@ const INPUT_BYTES: usize = 256 * 1024;
 const NOTHING_FOUND: u8 = 1;
 
 impl Ask for Fleet {
-    fn ask(&mut self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
-        self.get(keys)
+    type Asked = Asked;
+
+    fn begin(&mut self, keys: Vec<Vec<u8>>) -> Result<Asked> {
+        self.begin_get(keys)
+    }
+
+    fn finish(&mut self, asked: Asked) -> Result<Answers> {
+        asked.finish(self).map(|(keys, values)| Answers { keys, values })
     }
 }
 
@@ -70,11 +75,9 @@ fn look(
     out: &mut impl Write,
 ) -> Result<Summary, Stop> {
     let keys = fleet.keys().clone();
-    let held = fleet.get(&[keys.networks()]).map_err(Stop::Error)?;
-    let networks = held[0].as_deref().map(Networks::parse).unwrap_or_default();
     let mut table = Table::new(url);
     let mut closed = false;
-    let scope = namespace.map_or(Scope::Any(&networks), Scope::Within);
+    let scope = namespace.map_or(Scope::Any, Scope::Within);
     let looked = stream(fleet, &keys, scope, values, |step| {
         let written = match step {
             Step::Found(found) if json => found.write_json(out),

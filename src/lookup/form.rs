@@ -13,7 +13,7 @@ mod refang;
 mod text;
 mod url;
 
-use super::networks::Networks;
+use super::held::Held;
 use crate::indicator::Namespace;
 
 /// Longest value that is looked up: MISP keeps no longer one (its column's size),
@@ -35,10 +35,10 @@ pub struct Candidate {
     pub value: String,
 }
 
-/// What `value` may be held as, best first and each once, at most
-/// [`MAX_CANDIDATES`]. A value over [`MAX_VALUE`] bytes has none.
-pub fn candidates(value: &str, networks: &Networks) -> Vec<Candidate> {
-    let mut forms = Forms::new(networks);
+/// What `value` may be held as where the cache has anything, best first and each
+/// once, at most [`MAX_CANDIDATES`]. A value over [`MAX_VALUE`] bytes has none.
+pub fn candidates(value: &str, held: &Held) -> Vec<Candidate> {
+    let mut forms = Forms::new(held);
     each_spelling(value, |value| forms.any(value));
     forms.list
 }
@@ -46,8 +46,8 @@ pub fn candidates(value: &str, networks: &Networks) -> Vec<Candidate> {
 /// What `value` may be held as in this one namespace: normalised as MISP does it
 /// there, then as typed. Neither parent domains nor networks are added.
 pub fn candidates_in(namespace: Namespace, value: &str) -> Vec<Candidate> {
-    let networks = Networks::default();
-    let mut forms = Forms::new(&networks);
+    let held = Held::default();
+    let mut forms = Forms::new(&held);
     each_spelling(value, |value| {
         let Some(typed) = Typed::new(value) else { return };
         forms.within(namespace, &typed.plain);
@@ -94,17 +94,20 @@ impl<'a> Typed<'a> {
 
 /// The list while it grows. Each kind of shape adds to it from its own file.
 struct Forms<'a> {
-    networks: &'a Networks,
+    held: &'a Held,
     list: Vec<Candidate>,
 }
 
 impl<'a> Forms<'a> {
-    fn new(networks: &'a Networks) -> Forms<'a> {
-        Forms { networks, list: Vec::with_capacity(8) }
+    fn new(held: &'a Held) -> Forms<'a> {
+        Forms { held, list: Vec::with_capacity(8) }
     }
 
-    /// Adds one, unless it is there or the list is full.
+    /// Adds one, unless it is there, nothing can be there, or the list is full.
     fn push(&mut self, namespace: Namespace, value: &str) {
+        if !self.held.has(namespace) {
+            return;
+        }
         let known = |c: &Candidate| c.namespace == namespace && c.value == value;
         if !value.is_empty() && self.list.len() < MAX_CANDIDATES && !self.list.iter().any(known) {
             self.list.push(Candidate { namespace, value: value.to_owned() });

@@ -1,12 +1,13 @@
 //! The pure half of `lookup`: from values to the keys to ask for, and from answers
 //! to matches.
 //!
-//! [`form`] knows how a value may be spelled in MISP, [`networks`] which networks
-//! may hold an address, [`lines`] how values come out of a stream, [`output`] how
+//! [`form`] knows how a value may be spelled in MISP, [`held`] what the cache has
+//! at all, [`networks`] which networks may hold an address, [`lines`] how values come out of a stream, [`output`] how
 //! matches are shown. This file puts values together into batches and asks through
 //! [`Ask`]; it knows neither sockets nor servers.
 
 pub mod form;
+pub mod held;
 pub mod lines;
 pub mod networks;
 pub mod output;
@@ -19,7 +20,7 @@ use crate::cache::value;
 use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
 use form::{Candidate, MAX_VALUE};
-use networks::Networks;
+use held::Held;
 use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
@@ -32,6 +33,10 @@ const BATCH_VALUES: usize = 2048;
 /// stand for hundreds of keys (see [`form::MAX_CANDIDATES`]).
 const BATCH_KEYS: usize = 8192;
 
+/// So many batches in a row rely on what the cache said of itself, about half a
+/// second; who waits for values asks it anew.
+const BATCHES_OF_ONE_MIND: u32 = 64;
+
 /// Bytes of values after which a batch is asked for: values can be long, and they
 /// are kept until they are answered.
 const BATCH_BYTES: usize = 1 << 20;
@@ -39,13 +44,32 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Characters that are shown of a value too long to be looked up.
 const SHOWN_OF_TOO_LONG: usize = 60;
 
-/// The cache, as a look-up sees it.
+/// The cache, as a look-up sees it. One question at a time: what was begun is
+/// finished before the next is begun.
 pub trait Ask {
-    /// The values of these keys, in their order; `None` where there is none.
+    /// A question on its way.
+    type Asked;
+
+    /// Asks for the values of these keys, without waiting for them.
     ///
     /// # Errors
     /// The cache cannot be asked.
-    fn ask(&mut self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>>;
+    fn begin(&mut self, keys: Vec<Vec<u8>>) -> Result<Self::Asked>;
+
+    /// Waits for the answers.
+    ///
+    /// # Errors
+    /// The cache does not answer.
+    fn finish(&mut self, asked: Self::Asked) -> Result<Answers>;
+}
+
+/// The keys that were asked for, and the value of each that has one.
+#[derive(Debug)]
+pub struct Answers {
+    /// As they were asked for.
+    pub keys: Vec<Vec<u8>>,
+    /// In the order of the keys.
+    pub values: Vec<Option<Vec<u8>>>,
 }
 
 /// What a look-up did.
@@ -61,10 +85,10 @@ pub struct Summary {
 
 /// Where values are looked up.
 #[derive(Debug, Clone, Copy)]
-pub enum Scope<'a> {
-    /// In whatever namespaces the form of each value allows, and in the networks
-    /// around an address.
-    Any(&'a Networks),
+pub enum Scope {
+    /// In whatever namespaces the form of each value allows and the cache has, and
+    /// in the networks around an address.
+    Any,
     /// In one namespace, which the caller knows.
     Within(Namespace),
 }
@@ -89,11 +113,10 @@ pub enum Step {
 pub fn look_up<A: Ask>(
     ask: &mut A,
     keys: &Keys,
-    networks: &Networks,
     values: impl Iterator<Item = io::Result<String>>,
     mut each: impl FnMut(Found) -> Result<()>,
 ) -> Result<Summary> {
-    stream(ask, keys, Scope::Any(networks), values, |step| match step {
+    stream(ask, keys, Scope::Any, values, |step| match step {
         Step::Found(found) => each(found),
         Step::Pause => Ok(()),
     })
@@ -107,46 +130,140 @@ pub fn look_up<A: Ask>(
 pub fn stream<A: Ask>(
     ask: &mut A,
     keys: &Keys,
-    scope: Scope<'_>,
+    scope: Scope,
     values: impl Iterator<Item = io::Result<String>>,
     mut each: impl FnMut(Step) -> Result<()>,
 ) -> Result<Summary> {
-    let mut batch = Batch::default();
-    let mut summary = Summary::default();
+    let mut questions = Questions {
+        ask,
+        keys,
+        waiting: Batch::default(),
+        asked: None,
+        held: Held::default(),
+        trusted: 0,
+        summary: Summary::default(),
+    };
     for value in values {
         let value = match value {
             Ok(value) => value,
             Err(e) => {
-                batch.answer(ask, &mut summary, &mut each)?;
+                questions.settle(&mut each)?;
                 return Err(Error::new(Kind::Usage, format!("the values to look up cannot be read: {e}")));
             }
         };
         if value.is_empty() {
-            batch.answer(ask, &mut summary, &mut each)?;
+            questions.settle(&mut each)?;
             each(Step::Pause)?;
+            questions.trusted = 0;
             continue;
         }
         if value.trim().is_empty() {
             continue;
         }
         let candidates = match scope {
-            Scope::Any(networks) => form::candidates(&value, networks),
+            Scope::Any => {
+                if questions.trusted == 0 {
+                    questions.settle(&mut each)?;
+                    questions.learn()?;
+                }
+                form::candidates(&value, &questions.held)
+            }
             Scope::Within(namespace) => form::candidates_in(namespace, &value),
         };
-        summary.too_long += u64::from(value.len() > MAX_VALUE);
-        batch.add(value, &candidates, keys);
-        if batch.is_full() {
-            batch.answer(ask, &mut summary, &mut each)?;
+        questions.summary.too_long += u64::from(value.len() > MAX_VALUE);
+        questions.waiting.add(value, &candidates, keys);
+        if questions.waiting.is_full() {
+            questions.send(&mut each)?;
         }
     }
-    batch.answer(ask, &mut summary, &mut each)?;
-    Ok(summary)
+    questions.settle(&mut each)?;
+    Ok(questions.summary)
 }
 
-/// Values that wait for their answer, each with its range of the keys.
+/// Two batches: one that is filled, and one that the cache works on meanwhile.
+struct Questions<'a, A: Ask> {
+    ask: &'a mut A,
+    keys: &'a Keys,
+    waiting: Batch,
+    asked: Option<(Vec<Value>, A::Asked)>,
+    /// What the cache said of itself, and for how many more batches that is relied on.
+    held: Held,
+    trusted: u32,
+    summary: Summary,
+}
+
+/// A value, and its range of the batch's keys.
+type Value = (String, Range<usize>);
+
+impl<A: Ask> Questions<'_, A> {
+    /// Asks the cache what it has at all; nothing else may be on its way.
+    fn learn(&mut self) -> Result<()> {
+        let asked = self.ask.begin(vec![self.keys.networks(), self.keys.namespaces()])?;
+        let values = self.ask.finish(asked)?.values;
+        let value = |i: usize| values.get(i).and_then(Option::as_deref);
+        self.held = Held::parse(value(0), value(1));
+        self.trusted = BATCHES_OF_ONE_MIND;
+        Ok(())
+    }
+
+    /// Asks for what waits, and hands on the answers to what was asked before.
+    fn send(&mut self, each: &mut impl FnMut(Step) -> Result<()>) -> Result<()> {
+        let before = self.finish()?;
+        self.trusted = self.trusted.saturating_sub(1);
+        let batch = std::mem::take(&mut self.waiting);
+        let values = batch.values;
+        let begun = if batch.keys.is_empty() { Ok(None) } else { self.ask.begin(batch.keys).map(Some) };
+        if let Some((values, answers)) = before {
+            self.hand_on(values, &answers, each)?;
+        }
+        match begun? {
+            Some(asked) => self.asked = Some((values, asked)),
+            // Nothing can be asked about values that are too long.
+            None => self.hand_on(values, &Answers { keys: Vec::new(), values: Vec::new() }, each)?,
+        }
+        Ok(())
+    }
+
+    /// Asks for what waits, and hands on all answers.
+    fn settle(&mut self, each: &mut impl FnMut(Step) -> Result<()>) -> Result<()> {
+        self.send(each)?;
+        if let Some((values, answers)) = self.finish()? {
+            self.hand_on(values, &answers, each)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what was asked.
+    fn finish(&mut self) -> Result<Option<(Vec<Value>, Answers)>> {
+        let Some((values, asked)) = self.asked.take() else { return Ok(None) };
+        let answers = self.ask.finish(asked)?;
+        if answers.values.len() != answers.keys.len() {
+            let message = format!("{} keys were asked for, {} answered", answers.keys.len(), answers.values.len());
+            return Err(Error::new(Kind::Bug, message));
+        }
+        Ok(Some((values, answers)))
+    }
+
+    fn hand_on(
+        &mut self,
+        values: Vec<Value>,
+        answers: &Answers,
+        each: &mut impl FnMut(Step) -> Result<()>,
+    ) -> Result<()> {
+        for (value, range) in values {
+            let matches = matches(&answers.keys[range.clone()], &answers.values[range]);
+            self.summary.values += 1;
+            self.summary.matched += u64::from(!matches.is_empty());
+            each(Step::Found(Found { value, matches }))?;
+        }
+        Ok(())
+    }
+}
+
+/// Values that wait to be asked for.
 #[derive(Default)]
 struct Batch {
-    values: Vec<(String, Range<usize>)>,
+    values: Vec<Value>,
     keys: Vec<Vec<u8>>,
     bytes: usize,
 }
@@ -163,29 +280,6 @@ impl Batch {
     fn is_full(&self) -> bool {
         self.values.len() >= BATCH_VALUES || self.keys.len() >= BATCH_KEYS || self.bytes >= BATCH_BYTES
     }
-
-    /// Asks for everything that waits and hands it on; the batch is empty then.
-    fn answer<A: Ask>(
-        &mut self,
-        ask: &mut A,
-        summary: &mut Summary,
-        each: &mut impl FnMut(Step) -> Result<()>,
-    ) -> Result<()> {
-        let answers = if self.keys.is_empty() { Vec::new() } else { ask.ask(&self.keys)? };
-        if answers.len() != self.keys.len() {
-            let message = format!("{} keys were asked for, {} answered", self.keys.len(), answers.len());
-            return Err(Error::new(Kind::Bug, message));
-        }
-        for (value, range) in self.values.drain(..) {
-            let matches = matches(&self.keys[range.clone()], &answers[range]);
-            summary.values += 1;
-            summary.matched += u64::from(!matches.is_empty());
-            each(Step::Found(Found { value, matches }))?;
-        }
-        self.keys.clear();
-        self.bytes = 0;
-        Ok(())
-    }
 }
 
 /// The entries of all answers of one value; an event and type that several keys
@@ -193,9 +287,11 @@ impl Batch {
 fn matches(keys: &[Vec<u8>], answers: &[Option<Vec<u8>>]) -> Vec<Match> {
     let mut matches = Vec::new();
     let mut seen = HashSet::new();
+    // One value names each of its entries once.
+    let several = answers.iter().flatten().nth(1).is_some();
     for (key, answer) in keys.iter().zip(answers) {
         let Some(answer) = answer else { continue };
-        for tag in value::parse(answer).filter(|tag| seen.insert(*tag)) {
+        for tag in value::parse(answer).filter(|tag| !several || seen.insert(*tag)) {
             matches.push(Match {
                 event_id: tag.event.to_string(),
                 kind: tag.kind.to_owned(),

@@ -8,6 +8,9 @@ struct Cache {
     held: HashMap<Vec<u8>, Vec<u8>>,
     /// Number of keys of each question.
     asked: Vec<usize>,
+    /// How often it was asked what it has.
+    own: usize,
+    flying: bool,
     fails: bool,
     forgets: bool,
 }
@@ -20,13 +23,28 @@ impl Cache {
 }
 
 impl Ask for Cache {
-    fn ask(&mut self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
+    type Asked = Vec<Vec<u8>>;
+
+    fn begin(&mut self, keys: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
         assert!(!keys.is_empty());
-        self.asked.push(keys.len());
+        assert!(!self.flying, "the answer before was not waited for");
+        self.flying = true;
+        if keys[0] == b"misp-networks" {
+            self.own += 1;
+        } else {
+            self.asked.push(keys.len());
+        }
+        Ok(keys)
+    }
+
+    fn finish(&mut self, keys: Vec<Vec<u8>>) -> Result<Answers> {
+        self.flying = false;
         if self.fails {
             return Err(Error::new(Kind::Unavailable, "memcached is gone"));
         }
-        Ok(keys.iter().skip(usize::from(self.forgets)).map(|key| self.held.get(key).cloned()).collect())
+        let forgotten = usize::from(self.forgets && keys[0] != b"misp-networks");
+        let values = keys.iter().skip(forgotten).map(|key| self.held.get(key).cloned()).collect();
+        Ok(Answers { keys, values })
     }
 }
 
@@ -36,8 +54,8 @@ fn ok(values: &[&str]) -> impl Iterator<Item = io::Result<String>> {
 
 fn run(cache: &mut Cache, networks: &str, values: &[&str]) -> (Vec<Found>, Summary) {
     let mut all = Vec::new();
-    let networks = Networks::parse(networks.as_bytes());
-    let summary = look_up(cache, &Keys::new("misp"), &networks, ok(values), |found| {
+    cache.held.insert(b"misp-networks".to_vec(), networks.into());
+    let summary = look_up(cache, &Keys::new("misp"), ok(values), |found| {
         all.push(found);
         Ok(())
     });
@@ -90,7 +108,7 @@ fn batches_are_bounded() {
     assert_eq!(cache.asked, [2048, 2048, 904]);
     let values = vec!["1.2.3.4"; 600];
     // Many keys a value: a question has at most one value more than the limit.
-    let every = Networks::from_lengths(0..=32, []).to_string();
+    let every = networks::Networks::from_lengths(0..=32, []).to_string();
     let mut cache = Cache::default();
     run(&mut cache, &every, &values);
     assert!(cache.asked.iter().all(|n| *n < BATCH_KEYS + form::MAX_CANDIDATES));
@@ -132,23 +150,47 @@ fn one_namespace() {
     assert_eq!(matched(found), [("5", "mutex", "misp-mutex:1.2.3.4")]);
 }
 
+/// Where the cache says what it has, nothing else is asked for; who waits for values
+/// asks it again, since a pass may have begun meanwhile.
+#[test]
+fn only_what_the_cache_has_is_asked_for() {
+    let mut cache =
+        Cache::of(&[("misp-sha256:".to_owned() + &"a".repeat(64), "5#sha256")].each_ref().map(|(k, v)| (&**k, *v)));
+    let hash = "a".repeat(64);
+    let (all, _) = run(&mut cache, "", &[&hash]);
+    assert_eq!((all[0].matches.len(), &cache.asked[..]), (1, &[5][..]));
+    for (names, asked) in [("sha256", 1), ("x509,sha256", 2), ("domain", 0)] {
+        cache.asked.clear();
+        cache.held.insert(b"misp-namespaces".to_vec(), names.into());
+        let (all, _) = run(&mut cache, "", &[&hash]);
+        assert_eq!(
+            (all[0].matches.len(), cache.asked.iter().sum::<usize>()),
+            (usize::from(asked > 0), asked),
+            "{names}"
+        );
+    }
+    cache.asked.clear();
+    cache.own = 0;
+    run(&mut cache, "", &[&hash, &hash, "", &hash]);
+    assert_eq!(cache.own, 2);
+}
+
 #[test]
 fn what_ends_a_look_up() {
     let keys = Keys::new("misp");
-    let networks = Networks::default();
     let mut cache = Cache { fails: true, ..Cache::default() };
-    let error = look_up(&mut cache, &keys, &networks, ok(&["1.2.3.4"]), |_| Ok(())).unwrap_err();
+    let error = look_up(&mut cache, &keys, ok(&["1.2.3.4"]), |_| Ok(())).unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable);
     let mut cache = Cache { forgets: true, ..Cache::default() };
-    let error = look_up(&mut cache, &keys, &networks, ok(&["1.2.3.4"]), |_| Ok(())).unwrap_err();
+    let error = look_up(&mut cache, &keys, ok(&["1.2.3.4"]), |_| Ok(())).unwrap_err();
     assert_eq!(error.kind(), Kind::Bug);
     let full = |_| Err(Error::new(Kind::CannotWrite, "disk full"));
-    let error = look_up(&mut Cache::default(), &keys, &networks, ok(&["1.2.3.4"]), full).unwrap_err();
+    let error = look_up(&mut Cache::default(), &keys, ok(&["1.2.3.4"]), full).unwrap_err();
     assert_eq!(error.kind(), Kind::CannotWrite);
     // The values before a broken stream are answered.
     let broken = ok(&["1.2.3.4"]).chain(std::iter::once(Err(io::Error::other("is a directory"))));
     let mut answered = 0;
-    let error = look_up(&mut Cache::default(), &keys, &networks, broken, |_| {
+    let error = look_up(&mut Cache::default(), &keys, broken, |_| {
         answered += 1;
         Ok(())
     });

@@ -2,7 +2,7 @@
 //!
 //! Every output is opened and checked before MISP is asked. Additions go out as
 //! they come; removals wait until the whole pass is known; `misp-networks`,
-//! `misp-last-load` and `misp-stats` are written last.
+//! `misp-namespaces`, `misp-last-load` and `misp-stats` are written last.
 
 use super::applier::Applier;
 use super::falco_files;
@@ -102,6 +102,9 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let known = leave_old_prefix(config, &ledger, &mut fleet, known)?;
     let mut report = Report { window: choice.window.to_string(), ..Report::default() };
     let terms = Terms::new(config, local_now());
+    if doubtful.any() || !choice.fill.is_empty() {
+        look_everywhere(&mut fleet)?;
+    }
     let (refilled, mended) = doubtful.mend(&ledger, &known, &mut fleet, &choice.fill, &terms, directory)?;
     report.refilled = refilled;
 
@@ -122,6 +125,13 @@ pub(super) fn choose(fleet: &mut Fleet) -> Result<Choice> {
     let key = fleet.keys().stats();
     let stats = fleet.each(|server| Ok(server.get(std::slice::from_ref(&key))?.into_iter().next().flatten()))?;
     Ok(window::choose(&stats))
+}
+
+/// Lets readers look in every namespace until the pass is over: it may add the
+/// first key of one.
+fn look_everywhere(fleet: &mut Fleet) -> Result<()> {
+    let key = fleet.keys().namespaces();
+    fleet.delete_everywhere(&key)
 }
 
 /// The rules of a plan by configuration and MISP's clock, for a ledger of so many indicators.
@@ -174,7 +184,7 @@ fn leave_old_prefix(
     before.memcached.prefix = old;
     let terms = Terms::new(&before, local_now());
     withdraw(ledger, fleet, &terms)?;
-    for key in [terms.keys.stats(), terms.keys.last_load(), terms.keys.networks()] {
+    for key in [terms.keys.stats(), terms.keys.last_load(), terms.keys.networks(), terms.keys.namespaces()] {
         fleet.delete_everywhere(&key)?;
     }
     let mut change = ledger.change()?;
@@ -217,6 +227,9 @@ impl Pass<'_> {
             let mut change = ledger.change()?;
             change.clear_removals()?;
             change.commit()?;
+        }
+        if !plan.fetch.is_empty() {
+            look_everywhere(fleet)?;
         }
         // Before anything else rewrites these headers.
         self.known.extend(plan.marks.iter().copied());
@@ -360,7 +373,7 @@ impl Pass<'_> {
         Ok(summary)
     }
 
-    /// The three keys that tell readers what they may rely on, `misp-stats` last.
+    /// The keys that tell readers what they may rely on, `misp-stats` last.
     fn finish(&self, fleet: &mut Fleet, summary: &Summary, now: u64) -> Result<()> {
         let question = query::fingerprint(self.config);
         if self.ledger.meta("question")?.as_deref() != Some(question.as_bytes()) {
@@ -368,10 +381,11 @@ impl Pass<'_> {
             change.set_meta("question", question.as_bytes())?;
             change.commit()?;
         }
-        let (networks, last_load, stats) = (fleet.keys().networks(), fleet.keys().last_load(), fleet.keys().stats());
-        fleet.set_everywhere(&networks, summary.networks.as_bytes())?;
-        fleet.set_everywhere(&last_load, now.to_string().as_bytes())?;
-        fleet.set_everywhere(&stats, summary.keys().to_string().as_bytes())
+        let keys = fleet.keys().clone();
+        fleet.set_everywhere(&keys.networks(), summary.networks.as_bytes())?;
+        fleet.set_everywhere(&keys.namespaces(), summary.with_keys().as_bytes())?;
+        fleet.set_everywhere(&keys.last_load(), now.to_string().as_bytes())?;
+        fleet.set_everywhere(&keys.stats(), summary.keys().to_string().as_bytes())
     }
 }
 

@@ -55,6 +55,11 @@ impl Doubtful {
         Ok(doubtful)
     }
 
+    /// Whether there is any.
+    pub(super) fn any(&self) -> bool {
+        !self.servers.is_empty()
+    }
+
     /// Those that can still be reached.
     pub(super) fn servers(&self, fleet: &Fleet) -> Vec<usize> {
         fleet.live().into_iter().filter(|i| self.servers.contains(i)).collect()

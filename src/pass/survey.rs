@@ -49,6 +49,12 @@ impl Summary {
         self.namespaces.values().map(|h| h.keys).sum()
     }
 
+    /// The value of `misp-namespaces`: those that have keys.
+    pub fn with_keys(&self) -> String {
+        let names: Vec<&str> = self.namespaces.iter().filter(|(_, h)| h.keys > 0).map(|(name, _)| &**name).collect();
+        names.join(",")
+    }
+
     /// Indicators of all namespaces.
     pub fn indicators(&self) -> u64 {
         self.namespaces.values().map(|h| h.indicators).sum()

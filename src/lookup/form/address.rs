@@ -40,8 +40,8 @@ impl Forms<'_> {
 
     /// The networks in use that contain `ip` and are shorter than `below`.
     fn networks_of(&mut self, ip: IpAddr, below: u8) {
-        let networks = self.networks;
-        for network in networks.probes(ip).filter(|n| n.prefix_len() < below) {
+        let held = self.held;
+        for network in held.networks().probes(ip).filter(|n| n.prefix_len() < below) {
             self.push(Namespace::Cidr, &network.to_string());
         }
     }

@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::indicator::{MispType, split};
+use crate::lookup::networks::Networks;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 fn with(networks: &str, value: &str) -> Vec<String> {
-    let networks = Networks::parse(networks.as_bytes());
+    let networks = Held::with_networks(Networks::parse(networks.as_bytes()));
     candidates(value, &networks).iter().map(|c| format!("{}:{}", c.namespace.name(), c.value)).collect()
 }
 
@@ -270,7 +271,7 @@ fn nothing_to_ask_for() {
 /// The longest honest lists fit whole.
 #[test]
 fn the_limit() {
-    let every = Networks::from_lengths(0..=32, 0..=128);
+    let every = Held::with_networks(Networks::from_lengths(0..=32, 0..=128));
     let mapped = candidates("http://u@[::ffff:1.2.3.4]:80/x/#y", &every);
     let held = mapped.iter().filter(|c| c.namespace == Namespace::Cidr).count();
     assert_eq!(held, 33 + 129);
@@ -297,7 +298,7 @@ proptest! {
     #[test]
     fn any_text(value in "(?s).{0,60}|[a-cA-C0-9.:/|@=#?%\\\\\\[\\]<>(){} \"üxhptT-]{0,60}|(https?://)?[a-z0-9@:.\\[\\]]{0,20}[/?#|]{0,2}.{0,10}",
                 code in 0u8..53) {
-        let networks = Networks::parse(b"4:32,24,8,0;6:128,64,0");
+        let networks = Held::parse(Some(b"4:32,24,8,0;6:128,64,0"), None);
         check(&value, &candidates(&value, &networks));
         let namespace = Namespace::from_code(code).unwrap();
         let list = candidates_in(namespace, &value);
@@ -323,7 +324,7 @@ proptest! {
         let long = format!("0000:0:0:0:0:FFFF:{ip}");
         let all = [format!("{ip}"), format!("{ip}:{port}"), format!("{ip}|{port}"), format!("{a}[.]{b}(.){c}[dot]{d}"),
             format!("{mapped}"), hex, long, format!("[{mapped}]:{port}"), format!("hxxp://{ip}:{port}/x"), format!("x@[{ip}]")];
-        let networks = Networks::from_lengths([length], []);
+        let networks = Held::with_networks(Networks::from_lengths([length], []));
         let network = ipnet::IpNet::new(IpAddr::V4(ip), length).unwrap().trunc().to_string();
         for typed in all {
             let list = candidates(&typed, &networks);
@@ -338,7 +339,7 @@ proptest! {
         // Half of the groups are zero, so that there is something to compress.
         let ip = Ipv6Addr::from_bits(bits & keep.wrapping_mul(0xffff_0000_0000_ffff_ffff));
         let groups = ip.segments().map(|s| format!("{s:04X}")).join(":");
-        let networks = Networks::from_lengths([], [length]);
+        let networks = Held::with_networks(Networks::from_lengths([], [length]));
         let network = ipnet::IpNet::new(IpAddr::V6(ip), length).unwrap().trunc().to_string();
         for typed in [ip.to_string(), groups.clone(), format!("[{groups}]:{port}"), format!("{groups}%eth0"),
             format!("{groups}:{port}"), format!("{ip}|{port}"), format!("<{}>", ip.to_string().to_uppercase()),
@@ -356,7 +357,7 @@ proptest! {
         let upper = name.to_uppercase();
         for typed in [name.clone(), format!("{upper}."), format!("{upper}:{port}"), upper.replace('.', "[.]"),
             format!("*.{upper}"), format!("HXXPS://{upper}:{port}/x?y"), format!("\"{upper}\""), format!("Someone@{upper}")] {
-            let list = candidates(&typed, &Networks::default());
+            let list = candidates(&typed, &Held::default());
             let mut parent = name.as_str();
             loop {
                 let wanted = Candidate { namespace: Namespace::Domain, value: parent.to_owned() };
@@ -377,7 +378,7 @@ proptest! {
         let wanted = Candidate { namespace, value };
         for typed in [upper.clone(), format!(" '{upper}'\n"), format!("{}={upper},X=1", namespace.name().to_uppercase()),
             format!("a.exe|{upper}")] {
-            prop_assert!(candidates(&typed, &Networks::default()).contains(&wanted), "{}", typed);
+            prop_assert!(candidates(&typed, &Held::default()).contains(&wanted), "{}", typed);
         }
     }
 
@@ -386,7 +387,7 @@ proptest! {
         let url = format!("http://{host}{path}");
         // What the trimming and refanging of both sides would change is left out.
         prop_assume!(refang::refang(&url) == url);
-        let list = candidates(&url, &Networks::default());
+        let list = candidates(&url, &Held::default());
         prop_assert_eq!((list[0].namespace, &list[0].value), (Namespace::Url, &url));
     }
 }

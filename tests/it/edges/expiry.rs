@@ -69,7 +69,7 @@ fn more_than_thirty_days() {
     assert!(about(left(&site, "misp-ip:198.51.100.1"), 31 * DAY));
     assert!(about(left(&site, "misp-url:http://a.example/"), 400 * DAY));
     // The own keys never go.
-    for key in ["misp-stats", "misp-last-load", "misp-networks"] {
+    for key in ["misp-stats", "misp-last-load", "misp-networks", "misp-namespaces"] {
         assert_eq!(left(&site, key), -1, "{key}");
     }
     // Longer, shorter and off: another question, so all is delivered again.

@@ -73,9 +73,9 @@ fn each_server_holds_everything() {
     assert_eq!((&report["refilled"], &report["window"]), (&60.into(), &"initial".into()));
     let (one, two) = held(&site, &second);
     assert_eq!((one.indicators.len(), &one), (60, &two));
-    // misp-networks, misp-last-load, misp-stats.
+    // misp-networks, misp-namespaces, misp-last-load, misp-stats.
     let sets = |text: &str| text.parse::<u64>().unwrap();
-    assert_eq!(sets(&site.memcached.stats()["cmd_set"]), sets(&before) + 3);
+    assert_eq!(sets(&site.memcached.stats()["cmd_set"]), sets(&before) + 4);
     // A third one is new.
     let third = Memcached::start(&[]);
     site.config.and(&third);

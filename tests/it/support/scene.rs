@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The program's own keys: no indicators.
-pub const OWN: [&str; 3] = ["misp-stats", "misp-last-load", "misp-networks"];
+pub const OWN: [&str; 4] = ["misp-stats", "misp-last-load", "misp-networks", "misp-namespaces"];
 
 /// The system's clock, which is also the sample's.
 pub fn now() -> u64 {
@@ -116,6 +116,10 @@ impl Scene {
         let networks = held.get("misp-networks").map(String::as_str);
         if networks != Some(&lengths(&wanted)) {
             differences.push(format!("misp-networks is {networks:?}, not {:?}", lengths(&wanted)));
+        }
+        let namespaces = held.get("misp-namespaces").map(String::as_str);
+        if namespaces != Some(&with_keys(&wanted)) {
+            differences.push(format!("misp-namespaces is {namespaces:?}, not {:?}", with_keys(&wanted)));
         }
         let loaded: u64 = held.get("misp-last-load").and_then(|t| t.parse().ok()).unwrap_or(0);
         if now().abs_diff(loaded) > 600 {
@@ -240,6 +244,13 @@ fn differences(held: &Held, wanted: &Held) -> Vec<String> {
         .filter(|key| of(held, key) != of(wanted, key))
         .map(|key| format!("{key}: {:?}, wanted {:?}", of(held, key), of(wanted, key)))
         .collect()
+}
+
+/// `misp-namespaces` by the keys.
+fn with_keys(wanted: &Held) -> String {
+    let names: BTreeSet<&str> =
+        wanted.keys().filter_map(|key| key.strip_prefix("misp-")?.split_once(':')).map(|(name, _)| name).collect();
+    names.into_iter().collect::<Vec<_>>().join(",")
 }
 
 /// `misp-networks` by the keys.
