@@ -188,10 +188,12 @@ impl Server {
         self.out.extend_from_slice(b"mn\r\n");
         let mut failed = None;
         self.connection.exchange(&mut self.out, |reply| {
-            failed = Some(match reply {
-                Reply::Failure(text) => format!("it refuses one of our own keys: {text}"),
-                Reply::Meta { code, .. } => format!("it refuses one of our own keys: {code:?}"),
-            });
+            failed = match reply {
+                // Said of a key to be deleted that is not there, also quietly (1.6.18).
+                Reply::Meta { code: ReturnCode::Nf, .. } => return,
+                Reply::Failure(text) => Some(format!("it refuses one of our own keys: {text}")),
+                Reply::Meta { code, .. } => Some(format!("it refuses one of our own keys: {code:?}")),
+            };
         })?;
         failed.map_or(Ok(()), |text| Err(self.refusal(&text)))
     }
