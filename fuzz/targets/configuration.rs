@@ -1,6 +1,6 @@
 //! Any text as the configuration file: it is taken or refused, never a crash; what
 //! is taken is fit for every stage that follows, and is taken again with what was
-//! made of it; no message shows the token.
+//! made of it; no message shows the token, nor a proxy's password.
 
 #![no_main]
 
@@ -18,7 +18,8 @@ use std::sync::LazyLock;
 /// A key as MISP makes them, which no message shows wherever it stands in the file.
 const KEY: &str = "0pEn5e5aMeK3yThatN0Me55ageMayEverShow9Z1";
 
-/// A key that looks like other words: it is not shown where it is the token's value.
+/// A key that looks like other words: it is not shown where it is the token's value,
+/// or stands in the proxy's.
 const SHORT: &str = "Sw0rdf1sh.Sw0rdf1sh";
 
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -61,6 +62,8 @@ fuzz_target!(|input: (u8, &str)| {
         (format!("{text}\nmisp:\n  token: '{SHORT}'\n"), SHORT),
         (format!("misp: {{url: 'https://misp.example', token: \"{SHORT}\"}}\n{text}"), SHORT),
         (format!("misp:\n  url: https://misp.example\n  token: {KEY}\n{text}"), KEY),
+        (format!("misp:\n  url: https://misp.example\n  proxy: 'http://a:{SHORT}@p'\n  token: abc\n{text}"), SHORT),
+        (format!("misp:\n  url: https://misp.example\n  proxy: '{SHORT}'\n  token: abc\n{text}"), SHORT),
     ];
     for (text, secret) in variants {
         let result = taken(&text, &[]);
@@ -77,6 +80,7 @@ fuzz_target!(|input: (u8, &str)| {
                 let shown = format!("{config:?} {warnings:?}");
                 let key = config.misp.token.as_ref().expect("a token").expose_secret().to_owned();
                 assert!(key.bytes().all(|b| b.is_ascii_graphic()) && !key.is_empty());
+                assert!(secret != SHORT || !checked || !shown.contains(SHORT), "shown: {shown}");
                 assert!(key != KEY || !checked || !shown.contains(KEY), "shown: {shown}");
                 // Every stage behind it takes what was taken.
                 assert!(!addresses(&config.memcached).expect("addresses").is_empty());
