@@ -9,6 +9,7 @@
 //! - [`sort`]: the rows of a batch in order, in bounded memory
 
 pub mod change;
+mod file;
 pub mod header;
 pub mod record;
 pub mod records;
@@ -22,8 +23,6 @@ use header::Header;
 use record::Record;
 use redb::{Builder, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use std::cell::RefCell;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
@@ -45,10 +44,6 @@ pub const SUMMARY: &str = "summary";
 
 /// Name of the file in the state directory.
 pub const FILE_NAME: &str = "ledger.redb";
-
-/// A new file is its owner's alone, whoever may enter the state directory: what an
-/// organisation watches for is not for every account of the machine.
-const MODE: u32 = 0o600;
 
 /// Name that a damaged file gets, for whoever wants to know why.
 const SET_ASIDE: &str = "ledger.redb.damaged";
@@ -143,9 +138,7 @@ impl Ledger {
             return Ok(());
         }
         *store = Store::Closed;
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(MODE).open(&self.path);
-        let opened = file.map_err(redb::DatabaseError::from).and_then(|file| builder().create_file(file));
-        let database = opened.map_err(|e| {
+        let database = file::open(&self.path).and_then(|file| builder().create_file(file)).map_err(|e| {
             let path = self.path.display();
             let advice = "if it is damaged, remove it and run `misp2memcached load --full`";
             Error::new(Kind::CannotWrite, format!("the ledger {path} cannot be opened: {e}; {advice}"))
@@ -270,8 +263,6 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::indicator::{MispType, Namespace};
-    use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt;
 
     fn record(value: &str) -> Record<'_> {
         Record { namespace: Namespace::Md5, kind: MispType::from_name("md5").unwrap(), timestamp: 1, value }
@@ -334,25 +325,6 @@ mod tests {
         assert!(ledger.headers().unwrap().is_empty() && !ledger.has_removals().unwrap());
         drop(ledger);
         assert_eq!(state(), before);
-    }
-
-    /// Whoever may enter the state directory; a file that is there keeps its mode,
-    /// as the operator may have given it to a group.
-    #[test]
-    fn a_new_file_is_its_owners_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
-        let path = directory.path().join(FILE_NAME);
-        let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        drop(Ledger::open(directory.path()).unwrap());
-        assert_eq!(mode(), 0o600);
-        std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-        Ledger::open(directory.path()).unwrap().change().unwrap().commit().unwrap();
-        assert_eq!(mode(), 0o640);
-        // What is built anew is a new file.
-        std::fs::write(&path, "no ledger").unwrap();
-        drop(Ledger::open_or_rebuild(directory.path()).unwrap());
-        assert_eq!(mode(), 0o600);
     }
 
     #[test]
