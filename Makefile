@@ -9,6 +9,10 @@ DESTDIR ?=
 # Options of the benchmark, such as ARGS="--attributes 10000000".
 ARGS ?=
 
+# Inputs of each fuzz target, and which targets.
+RUNS ?= 200000
+TARGETS ?= $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
+
 # rustup puts cargo there; a shell that was open before does not know.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
@@ -16,7 +20,7 @@ PROGRAM = $(or $(CARGO_TARGET_DIR),target)/release/misp2memcached
 SHARE = $(DESTDIR)$(PREFIX)/share
 DOC = $(SHARE)/doc/misp2memcached
 
-.PHONY: help build demo test bench lint install deps rust
+.PHONY: help build demo test bench fuzz lint install deps rust
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -41,6 +45,16 @@ test: rust ## all tests: the program's, the benchmark's, Logstash's filter
 bench: rust ## how fast a load is, beside what the machine can do (ARGS="...")
 	@$(call need,gcc memcached time)
 	$(CARGO) bench --locked --bench load -- $(ARGS)
+
+# cargo-fuzz passes flags of the nightly toolchain; RUSTC_BOOTSTRAP lets the stable one take them.
+fuzz: rust ## hostile input by the hundred thousand (RUNS=200000 TARGETS="configuration ...")
+	@$(call need,g++)
+	@cargo fuzz --version >/dev/null 2>&1 || $(CARGO) install cargo-fuzz --locked
+	export RUSTC_BOOTSTRAP=1; $(CARGO) fuzz build --sanitizer none && for target in $(TARGETS); do \
+	    echo "== $$target"; mkdir -p fuzz/corpus/$$target; \
+	    $(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	        -runs=$(RUNS) -max_len=4096 -timeout=10 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 < /dev/null || exit 1; \
+	done
 
 lint: rust ## formatting, clippy and the documentation's links, without a warning
 	@$(call need,gcc)

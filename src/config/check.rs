@@ -5,6 +5,7 @@ use super::problem::{Problem, quoted};
 use super::{Config, Falco, FilterClause, Misp, Span, memcached, nearest::nearest};
 use crate::indicator::{Category, MispType};
 use reqwest::Url;
+use secrecy::ExposeSecret;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -81,7 +82,8 @@ fn misp(misp: &Misp, problems: &mut Vec<Problem>) {
         }
         _ => {}
     }
-    if misp.proxy.as_deref().is_some_and(|proxy| !proxy.is_empty() && !is_proxy(proxy)) {
+    let proxy = misp.proxy.as_ref().map(ExposeSecret::expose_secret);
+    if proxy.is_some_and(|proxy| !proxy.is_empty() && !is_proxy(proxy)) {
         problems.push(Problem::found("misp.proxy", "something else (it is not shown, it may hold a password)"));
     }
     at_least_a_second(problems, "misp.timeout", misp.timeout);

@@ -4,7 +4,7 @@
 
 use super::problem::Problem;
 use super::token::{self, Token};
-use super::{Config, check, decode, node, password};
+use super::{Config, check, decode, exposed, node, password};
 use crate::error::{Error, Kind, Result};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -127,9 +127,7 @@ fn finish(mut config: Config, file: Option<(&Path, &str)>, sources: &Sources) ->
             *problem = Problem::new("", std::mem::take(&mut problem.message)).elsewhere(URL_VARIABLE);
         }
     }
-    if let Some((path, _)) = file.filter(|_| config.misp.token.is_some()) {
-        warnings.extend(token::readable_by_all(path, "misp.token", "MISP's key"));
-    }
+    warnings.extend(exposed::warnings(&config, file.map(|(path, _)| path)));
     match token::resolve(&config.misp, &sources.env) {
         Ok(Some(Token { key, warning })) => {
             config.misp.token = Some(key);

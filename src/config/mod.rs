@@ -6,6 +6,7 @@
 
 mod check;
 mod decode;
+mod exposed;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]
@@ -156,7 +157,8 @@ pub struct Misp {
     /// PEM file of the client certificate's key.
     pub client_key_file: Option<PathBuf>,
     /// `http://`, `https://` or `socks5://` proxy; default: the usual environment variables. `""`: none.
-    pub proxy: Option<String>,
+    /// A secret, since a password may stand in it.
+    pub proxy: Option<SecretString>,
     /// How long an answer may take: MISP sends its first byte last.
     pub timeout: Span,
     /// Attribute requests under way at once.

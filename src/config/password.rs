@@ -2,6 +2,7 @@
 //! own. It is shown in no message.
 
 use super::Memcached;
+use super::exposed::readable_by_all;
 use super::problem::Problem;
 use super::token::{self, MAX_FILE};
 use secrecy::SecretString;
@@ -26,5 +27,5 @@ pub(super) fn resolve(memcached: &Memcached) -> Result<Option<(SecretString, Opt
         let allowed = "the password alone: printable ASCII without blanks";
         Problem::new(KEY, format!("found something else in {shown} (it is not shown); allowed: {allowed}"))
     })?;
-    Ok(Some((password, token::readable_by_all(path, KEY, "memcached's password"))))
+    Ok(Some((password, readable_by_all(path, KEY, "memcached's password"))))
 }

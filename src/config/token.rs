@@ -2,12 +2,12 @@
 //! be one. It is shown in no message, however it was written.
 
 use super::Misp;
+use super::exposed::readable_by_all;
 use super::problem::Problem;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The environment's names for the key, the first that is set counts.
@@ -17,8 +17,6 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 const CREDENTIAL: &str = "misp-token";
 /// A key has 40 characters; anything much longer is another file.
 pub(super) const MAX_FILE: u64 = 4096;
-/// `chmod o+r`
-const OTHERS_MAY_READ: u32 = 0o004;
 
 /// What was found.
 #[derive(Debug)]
@@ -90,12 +88,4 @@ fn from_file(path: &Path) -> Result<SecretString, String> {
 pub(super) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
-}
-
-/// A warning if everybody may read a file that holds a secret; `key` names the file.
-pub(super) fn readable_by_all(path: &Path, key: &str, holds: &str) -> Option<String> {
-    let mode = std::fs::metadata(path).ok()?.permissions().mode();
-    let shown = path.display();
-    (mode & OTHERS_MAY_READ != 0)
-        .then(|| format!("{key}: everybody on this machine may read {shown}, which holds {holds}; chmod 600 {shown}"))
 }

@@ -9,6 +9,7 @@
 //! - [`sort`]: the rows of a batch in order, in bounded memory
 
 pub mod change;
+mod file;
 pub mod header;
 pub mod record;
 pub mod records;
@@ -137,7 +138,7 @@ impl Ledger {
             return Ok(());
         }
         *store = Store::Closed;
-        let database = builder().create(&self.path).map_err(|e| {
+        let database = file::open(&self.path).and_then(|file| builder().create_file(file)).map_err(|e| {
             let path = self.path.display();
             let advice = "if it is damaged, remove it and run `misp2memcached load --full`";
             Error::new(Kind::CannotWrite, format!("the ledger {path} cannot be opened: {e}; {advice}"))

@@ -274,6 +274,17 @@ mod tests {
         out
     }
 
+    /// Whoever looks into the directory: a run has no name that could be opened.
+    #[test]
+    fn a_run_on_disk_has_no_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let kind = MispType::from_name("md5").unwrap();
+        let mut sorter = Sorter::new(directory.path(), 1, Order::ByEvent);
+        sorter.push(1, Record { namespace: Namespace::Md5, kind, timestamp: 1, value: "a value" }).unwrap();
+        assert_eq!(sorter.runs.len(), 1);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]

@@ -99,7 +99,7 @@ impl Client {
                 reqwest::Identity::from_pem(&pem).map_err(|e| unusable("misp.client_cert_file", certificate, &e))?;
             builder = builder.identity(identity);
         }
-        match misp.proxy.as_deref() {
+        match misp.proxy.as_ref().map(ExposeSecret::expose_secret) {
             None => {}
             Some("") => builder = builder.no_proxy(),
             Some(proxy) => {

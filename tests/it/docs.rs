@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Top-level directories without documentation of ours.
+/// Directories without documentation of ours.
 const NOT_OURS: [&str; 1] = ["target"];
 
 fn root() -> &'static Path {
@@ -25,8 +25,7 @@ fn manuals() -> Vec<(PathBuf, String)> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
-                let ours = directory != root() || !NOT_OURS.contains(&name.as_str());
-                if ours && !name.starts_with('.') {
+                if !NOT_OURS.contains(&name.as_str()) && !name.starts_with('.') {
                     directories.push(path);
                 }
             } else if name.ends_with(".md") {

@@ -337,6 +337,33 @@ fn debug_shows_no_key() {
     hidden("Failure", &format!("{failure:?} {failure:#?}"));
 }
 
+/// A proxy's address may hold a password: it is as secret as the key.
+#[test]
+fn a_proxys_password() {
+    const PASSWORD: &str = "Sw0rdf1sh";
+    let mut scene = scene();
+    for (proxy, code) in [("http", 69), ("https", 69), ("socks5", 69), ("ftp", 78)] {
+        // Nobody listens there.
+        let line = format!("proxy: \"{proxy}://user:{PASSWORD}@127.0.0.1:9\"\ntimeout: 5s");
+        scene.configuration.misp(&line).url("http://misp.example").write();
+        for arguments in [["load", "-vv"], ["check", "-vv"]] {
+            let finished = scene.run(&arguments);
+            assert_eq!(finished.code, Some(code), "{proxy}: {}", finished.stderr);
+            for shown in [&finished.stdout, &finished.stderr] {
+                assert!(!shown.contains(PASSWORD), "{proxy}: {shown}");
+                assert!(!shown.contains("dXNlcjpTdzByZGYxc2g="), "{proxy}: {shown}");
+            }
+        }
+    }
+    scene.configuration.misp(&format!("proxy: \"http://user:{PASSWORD}@127.0.0.1:9\"")).write();
+    let sources = Sources { file: Some(scene.file().into()), ..Sources::default() };
+    let loaded = config::load(&sources).unwrap();
+    let client = Client::new(&loaded.config.misp).unwrap();
+    for shown in [format!("{loaded:?}"), format!("{client:?}")] {
+        assert!(!shown.contains(PASSWORD), "{shown}");
+    }
+}
+
 /// A file that holds the key and that everybody may read.
 #[test]
 fn a_file_for_everybody_is_warned_about() {
