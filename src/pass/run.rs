@@ -35,6 +35,7 @@ use crate::report::{self, Report};
 use crate::state;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
@@ -62,11 +63,18 @@ pub fn run(
     out: &mut dyn Write,
 ) -> Result<Report> {
     let started = Instant::now();
-    let mut report = if options.dry_run {
-        preview::run(config, directory, options, progress, out)?
-    } else {
-        load(config, directory, options, progress)?
-    };
+    let pass = AssertUnwindSafe(|| {
+        if options.dry_run {
+            preview::run(config, directory, options, progress, out)
+        } else {
+            load(config, directory, options, progress)
+        }
+    });
+    // On some kinds of damage the store panics. Nothing of the pass is used after that.
+    let mut report = catch_unwind(pass).unwrap_or_else(|panic| match Ledger::damage(directory) {
+        Some(damage) => Err(damage),
+        None => resume_unwind(panic),
+    })?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
