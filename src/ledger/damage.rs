@@ -3,7 +3,7 @@
 //!
 //! It knows what a full pass does with such a file, and nothing of records.
 
-use super::{FILE_NAME, Ledger};
+use super::{FILE_NAME, Ledger, Store};
 use crate::error::{Error, Kind, Result};
 use std::io::ErrorKind;
 use std::panic::catch_unwind;
@@ -59,13 +59,27 @@ impl Ledger {
         Some(Error::new(Kind::CannotWrite, format!("{reason}; {}", advice(""))))
     }
 
+    /// Holds every page against its checksum, which finds also damage that reads like records.
+    fn check_pages(&self) -> Result<()> {
+        self.open_for_writing()?;
+        let checked = match &mut *self.store.borrow_mut() {
+            Store::Writing(database) => database.check_integrity(),
+            Store::Reading(_) | Store::Closed => return Err(self.shut()),
+        };
+        if checked.map_err(|e| self.broken(e))? {
+            return Ok(());
+        }
+        Err(self.unfit("is damaged (a checksum is wrong)".into(), ""))
+    }
+
     /// Opens a ledger and reads all of it. The inner error is the reason why it is not
     /// what this program wrote.
     fn examine(directory: &Path) -> Result<Result<Ledger, String>> {
         // The store panics on some kinds of damage; that is damage too, and no bug of the pass.
         let read = catch_unwind(|| {
             let ledger = Ledger::closed(directory);
-            let all = ledger.begin().and_then(|()| ledger.headers()).and_then(|_| ledger.for_each(|_, _| Ok(())));
+            let whole = ledger.begin().and_then(|()| ledger.check_pages());
+            let all = whole.and_then(|()| ledger.headers()).and_then(|_| ledger.for_each(|_, _| Ok(())));
             let unfit = ledger.unfit.borrow_mut().take();
             match (all, unfit) {
                 (Ok(()), _) => Ok(Ok(ledger)),

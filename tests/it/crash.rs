@@ -69,6 +69,8 @@ impl Victim {
         assert_eq!(finished.code, Some(0), "{what}: {}", finished.stderr);
         self.requests = self.scene.misp.count(SEARCH);
         self.scene.exact(what);
+        let aside = self.scene.configuration.state().join("ledger.redb.damaged");
+        assert!(!aside.exists(), "{what}: a full pass took a ledger that was cut off for a damaged one");
         time
     }
 
