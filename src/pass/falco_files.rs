@@ -100,7 +100,13 @@ impl Files {
 
     /// Writes what changed, if the ledger was read.
     pub(super) fn finish(self, config: &Config, ledger: &Ledger, read: bool) -> Result<Option<report::Falco>> {
-        let Some(selection) = self.selection else { return Ok(None) };
+        let Some(selection) = self.selection else {
+            let now = Written { files: leave_old(&self.before, &[]), ..Written::default() };
+            if !self.before.files.is_empty() {
+                store(ledger, &self.before, &now)?;
+            }
+            return Ok(None);
+        };
         if !read {
             let Written { listed, left_out, cut, .. } = self.before;
             return Ok(Some(report::Falco { written: Vec::new(), listed, left_out, cut }));
@@ -129,21 +135,56 @@ impl Files {
                 paths.push(path.clone());
             }
         }
+        let mut files = leave_old(&self.before, &paths);
+        files.extend(paths.into_iter().filter_map(|p| digest(&p).map(|d| (p, d))));
         let now = Written {
             configuration: self.configuration,
-            files: paths.into_iter().filter_map(|p| digest(&p).map(|d| (p, d))).collect(),
+            files,
             listed: count(&lists.outbound) + count(&lists.inbound),
             left_out: lists.left_out.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect(),
             cut: lists.cut.total(),
         };
-        if now != self.before {
-            let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("Falco's state cannot be written: {e}"));
-            let mut change = ledger.change()?;
-            change.set_meta("falco", &serde_json::to_vec(&now).map_err(bug)?)?;
-            change.commit()?;
-        }
+        store(ledger, &self.before, &now)?;
         Ok(Some(report::Falco { written, listed: now.listed, left_out: now.left_out, cut: now.cut }))
     }
+}
+
+/// Files that the last pass wrote and the configuration no longer names: Falco would go
+/// on alerting for what they list. They go, unless somebody has changed them since.
+/// Gives those that cannot be removed, to be tried again.
+fn leave_old(before: &Written, named: &[PathBuf]) -> BTreeMap<PathBuf, String> {
+    let mut stay = BTreeMap::new();
+    // The same file may be named in another way.
+    let named: Vec<PathBuf> = named.iter().filter_map(|p| p.canonicalize().ok()).collect();
+    for (path, written) in &before.files {
+        let shown = path.display();
+        match digest(path) {
+            Some(now) if now != *written => {
+                if !path.canonicalize().is_ok_and(|p| named.contains(&p)) {
+                    log::warn!("{shown} is no longer written; it was changed by somebody, so it is left to you");
+                }
+            }
+            Some(_) if path.canonicalize().is_ok_and(|p| !named.contains(&p)) => match fs::remove_file(path) {
+                Ok(()) => log::info!("{shown} is no longer written, and was removed"),
+                Err(e) => {
+                    log::warn!("{shown} is no longer written and cannot be removed: {e}; remove it");
+                    stay.insert(path.clone(), written.clone());
+                }
+            },
+            _ => {}
+        }
+    }
+    stay
+}
+
+fn store(ledger: &Ledger, before: &Written, now: &Written) -> Result<()> {
+    if now == before {
+        return Ok(());
+    }
+    let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("Falco's state cannot be written: {e}"));
+    let mut change = ledger.change()?;
+    change.set_meta("falco", &serde_json::to_vec(now).map_err(bug)?)?;
+    change.commit()
 }
 
 /// A hash that is listed with a file name is not listed without one too.

@@ -80,6 +80,11 @@ impl Scene {
         self.misp.world()
     }
 
+    /// The same, for a fault that changes it while it is asked for.
+    pub fn shared_world(&self) -> Arc<Mutex<World>> {
+        self.world.clone()
+    }
+
     /// The right answer to a request, for whoever spoils it.
     pub fn answers(&self) -> impl Fn(&Request) -> Response + Send + Sync + 'static {
         let world = self.world.clone();
