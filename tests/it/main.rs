@@ -11,6 +11,7 @@ mod disk;
 mod docs;
 mod edges;
 mod fleet;
+mod foreign_writer;
 mod hostile_misp;
 mod interrupt;
 mod ledger_faults;
