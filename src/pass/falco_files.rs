@@ -157,21 +157,18 @@ fn leave_old(before: &Written, named: &[PathBuf]) -> BTreeMap<PathBuf, String> {
     // The same file may be named in another way.
     let named: Vec<PathBuf> = named.iter().filter_map(|p| p.canonicalize().ok()).collect();
     for (path, written) in &before.files {
+        // Gone, or still in use.
+        if path.canonicalize().map_or(true, |p| named.contains(&p)) {
+            continue;
+        }
         let shown = path.display();
-        match digest(path) {
-            Some(now) if now != *written => {
-                if !path.canonicalize().is_ok_and(|p| named.contains(&p)) {
-                    log::warn!("{shown} is no longer written; it was changed by somebody, so it is left to you");
-                }
-            }
-            Some(_) if path.canonicalize().is_ok_and(|p| !named.contains(&p)) => match fs::remove_file(path) {
-                Ok(()) => log::info!("{shown} is no longer written, and was removed"),
-                Err(e) => {
-                    log::warn!("{shown} is no longer written and cannot be removed: {e}; remove it");
-                    stay.insert(path.clone(), written.clone());
-                }
-            },
-            _ => {}
+        if digest(path).as_ref() != Some(written) {
+            log::warn!("{shown} is no longer written; it was changed by somebody, so it is left to you");
+        } else if let Err(e) = fs::remove_file(path) {
+            log::warn!("{shown} is no longer written and cannot be removed: {e}; remove it");
+            stay.insert(path.clone(), written.clone());
+        } else {
+            log::info!("{shown} is no longer written, and was removed");
         }
     }
     stay

@@ -117,8 +117,8 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let known = leave_old_prefix(config, &ledger, &mut fleet, known)?;
     let mut report = Report { window: choice.window.to_string(), ..Report::default() };
     let terms = Terms::new(config, local_now());
-    let counts = !known.is_empty() && !(choice.fill.is_empty() && doubtful.servers(&fleet).is_empty());
-    let counted_on = counts.then_some(terms.now);
+    let mends = !choice.fill.is_empty() || !doubtful.servers(&fleet).is_empty();
+    let counted_on = (mends && !known.is_empty()).then_some(terms.now);
     let (refilled, mended) = doubtful.mend(&ledger, &known, &mut fleet, &choice.fill, &terms, directory)?;
     report.refilled = refilled;
 
