@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Written {
     configuration: String,
+    /// Which of the files holds the rules.
+    #[serde(default)]
+    rules: Option<PathBuf>,
     /// SHA-256 of each file.
     files: BTreeMap<PathBuf, String>,
     listed: u64,
@@ -101,10 +104,10 @@ impl Files {
     /// Writes what changed, if the ledger was read.
     pub(super) fn finish(self, config: &Config, ledger: &Ledger, read: bool) -> Result<Option<report::Falco>> {
         let Some(selection) = self.selection else {
-            let now = Written { files: leave_old(&self.before, &[]), ..Written::default() };
-            if !self.before.files.is_empty() {
-                store(ledger, &self.before, &now)?;
-            }
+            let nothing = Selection::new(&config.falco, None).finish();
+            let files = leave_old(&self.before, &[], Some(&falco::render(&nothing, config.falco.priority)));
+            let rules = self.before.rules.clone().filter(|_| !files.is_empty());
+            store(ledger, &self.before, &Written { rules, files, ..Written::default() })?;
             return Ok(None);
         };
         if !read {
@@ -122,6 +125,7 @@ impl Files {
             }
             written.push(outcome.path.display().to_string());
         }
+        let rules = Some(outcome.path.clone());
         paths.push(outcome.path);
         let plain = [
             (&config.falco.hash_list, self.hashes.map(|h| falco::plain::hash_list(without_bare(h)))),
@@ -135,10 +139,11 @@ impl Files {
                 paths.push(path.clone());
             }
         }
-        let mut files = leave_old(&self.before, &paths);
+        let mut files = leave_old(&self.before, &paths, None);
         files.extend(paths.into_iter().filter_map(|p| digest(&p).map(|d| (p, d))));
         let now = Written {
             configuration: self.configuration,
+            rules,
             files,
             listed: count(&lists.outbound) + count(&lists.inbound),
             left_out: lists.left_out.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect(),
@@ -150,9 +155,10 @@ impl Files {
 }
 
 /// Files that the last pass wrote and the configuration no longer names: Falco would go
-/// on alerting for what they list. They go, unless somebody has changed them since.
-/// Gives those that cannot be removed, to be tried again.
-fn leave_old(before: &Written, named: &[PathBuf]) -> BTreeMap<PathBuf, String> {
+/// on alerting for what they list. They go, unless somebody has changed them since. Where
+/// there are no rules any more, `emptied` takes their place: exceptions that people append
+/// to them would keep Falco from starting without. Gives the files that are still there.
+fn leave_old(before: &Written, named: &[PathBuf], emptied: Option<&str>) -> BTreeMap<PathBuf, String> {
     let mut stay = BTreeMap::new();
     // The same file may be named in another way.
     let named: Vec<PathBuf> = named.iter().filter_map(|p| p.canonicalize().ok()).collect();
@@ -164,12 +170,20 @@ fn leave_old(before: &Written, named: &[PathBuf]) -> BTreeMap<PathBuf, String> {
         let shown = path.display();
         if digest(path).as_ref() != Some(written) {
             log::warn!("{shown} is no longer written; it was changed by somebody, so it is left to you");
-        } else if let Err(e) = fs::remove_file(path) {
-            log::warn!("{shown} is no longer written and cannot be removed: {e}; remove it");
-            stay.insert(path.clone(), written.clone());
-        } else {
-            log::info!("{shown} is no longer written, and was removed");
+            continue;
         }
+        let done = match emptied.filter(|_| before.rules.as_ref() == Some(path)) {
+            Some(text) => falco::write_plain(path, text.as_bytes())
+                .map(|changed| if changed { "emptied" } else { "" })
+                .map_err(|e| e.to_string()),
+            None => fs::remove_file(path).map(|()| "removed").map_err(|e| e.to_string()),
+        };
+        match done {
+            Ok("") => {}
+            Ok(what) => log::info!("{shown} is no longer written, and was {what}"),
+            Err(e) => log::warn!("{shown} is no longer written and cannot be taken away: {e}; remove it"),
+        }
+        stay.extend(digest(path).map(|now| (path.clone(), now)));
     }
     stay
 }

@@ -2,7 +2,8 @@
 //! alerted on for ever.
 
 use super::{DAY, NOW, event};
-use crate::support::site::Site;
+use crate::support::falco_lists;
+use crate::support::site::{Site, files};
 use misp2memcached::demo::World;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,11 +51,32 @@ fn what_is_no_longer_named_is_removed() {
     let link = place.site.config.directory().join("link");
     std::os::unix::fs::symlink(&directory, &link).unwrap();
     assert_eq!(place.pass(&link, "  enabled: true\n  file: other.yaml\n").0, ["other.yaml"]);
-    // Switched off, and on again.
-    assert_eq!(place.pass(&link, "  enabled: false\n").0, [""; 0]);
-    let (names, log) = place.pass(&link, "  enabled: false\n");
-    assert!(names.is_empty() && !log.contains("no longer written"), "{log}");
-    assert_eq!(place.pass(&directory, "  enabled: true\n").0, ["misp2memcached.yaml"]);
+}
+
+/// Exceptions of one's own are appended to the rules: Falco does not start if these
+/// are not there. So the rules stay, without an address.
+#[test]
+fn switched_off_the_rules_list_nothing() {
+    let mut place = Place::new();
+    let directory = place.directory.clone();
+    let list = directory.join("domains.txt");
+    let rules = directory.join("misp2memcached.yaml");
+    let listed = || falco_lists::read(&fs::read_to_string(&rules).unwrap()).0.ips.len();
+    place.pass(&directory, &format!("  enabled: true\n  domain_list: {list:?}\n"));
+    assert_eq!(listed(), 1);
+    let (names, log) = place.pass(&directory, "  enabled: false\n");
+    assert_eq!((names, listed()), (vec!["misp2memcached.yaml".to_owned()], 0));
+    assert!(log.contains("misp2memcached.yaml is no longer written, and was emptied"), "{log}");
+    assert!(fs::read_to_string(&rules).unwrap().contains("- rule: "));
+    // Nothing more to do, and nothing to say.
+    let before = files(&directory);
+    assert!(!place.pass(&directory, "  enabled: false\n").1.contains("no longer written"));
+    assert_eq!(files(&directory), before);
+    // On again: under the old name, or without leaving an empty one that might win over it.
+    place.pass(&directory, "  enabled: true\n");
+    assert_eq!(listed(), 1);
+    place.pass(&directory, "  enabled: false\n");
+    assert_eq!(place.pass(&directory, "  enabled: true\n  file: a.yaml\n").0, ["a.yaml"]);
 }
 
 /// What is not as it was written may be somebody's work.
