@@ -9,6 +9,7 @@ use crate::support::not_worse::not_worse;
 use crate::support::scene::{INDEX, Random, SEARCH, Scene, asked, change, now, old_world};
 use misp2memcached::demo::{Fault, Response};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -247,6 +248,9 @@ impl Case {
         assert_eq!(finished.code, Some(code), "{}", finished.stderr);
         let message = finished.stderr.lines().filter(|line| line.starts_with("misp2memcached: ")).collect::<String>();
         assert!(message.contains(words) && message.is_empty() == (code == 0), "{words:?} in {}", finished.stderr);
+        if matches!(self.ends, Ends::AtOnce(..)) {
+            self.asked_once(&scene);
+        }
         if code == 0 {
             scene.exact("at once");
             return;
@@ -254,6 +258,17 @@ impl Case {
         not_worse(&scene, &before);
         scene.misp.clear_fault();
         scene.good("after the fault");
+    }
+
+    /// Neither the list nor an event was asked for again.
+    fn asked_once(self, scene: &Scene) {
+        let requests = scene.misp.requests();
+        let of_path = requests.iter().filter(|request| request.path == self.path);
+        let mut seen = BTreeSet::new();
+        for request in of_path {
+            let events = if self.path == INDEX { vec![0] } else { asked(request) };
+            assert!(events.into_iter().all(|event| seen.insert(event)), "tried again");
+        }
     }
 
     /// An event that the run will ask for.
