@@ -40,6 +40,11 @@ pub fn limit(request: &Request) -> u64 {
     body(request)["limit"].as_u64().expect("a limit")
 }
 
+/// The number of the page that an attribute search asks for.
+pub fn page(request: &Request) -> Option<u64> {
+    body(request)["page"].as_u64()
+}
+
 fn body(request: &Request) -> Value {
     serde_json::from_slice(&request.body).expect("JSON")
 }
