@@ -128,6 +128,39 @@ mod tests {
         assert_eq!(Ledger::open_or_rebuild(&gone).err().unwrap().kind(), Kind::CannotWrite);
     }
 
+    /// One digit of one value is another: still a good record, but not the one that was written.
+    #[test]
+    fn damage_that_reads_like_a_record() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(directory.path()).unwrap();
+        let mut change = ledger.change().unwrap();
+        let mut chunks = Chunks::default();
+        change.put(7, &mut chunks, record("0123456789abcdef0123456789abcdef")).unwrap();
+        change.finish(7, chunks).unwrap();
+        change.commit().unwrap();
+        drop(ledger);
+        let path = directory.path().join(FILE_NAME);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let value = b"0123456789abcdef0123456789abcdef";
+        let places: Vec<usize> = (0..bytes.len() - 32).filter(|at| bytes[*at..].starts_with(value)).collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| bytes[at] = b'f');
+        std::fs::write(&path, bytes).unwrap();
+        let mut read = String::new();
+        let damaged = Ledger::open(directory.path()).unwrap();
+        damaged
+            .for_each(|_, r| {
+                read.push_str(r.value);
+                Ok(())
+            })
+            .unwrap();
+        drop(damaged);
+        assert_eq!(read, "f123456789abcdef0123456789abcdef");
+        let rebuilt = Ledger::open_or_rebuild(directory.path()).unwrap();
+        assert!(directory.path().join(SET_ASIDE).exists());
+        rebuilt.for_each(|_, r| panic!("{r:?}")).unwrap();
+    }
+
     /// Whatever bytes are wrong: a full pass has a ledger to work with.
     #[test]
     fn damage_anywhere_is_rebuilt() {
