@@ -74,16 +74,20 @@ impl Scene {
         self.site.misp.world().add_event(Event::new("e").with(Attribute::new("domain", domain)), NOW - DAY);
     }
 
-    /// Writes `value` right before each of the first `times` commands on the key that
-    /// are of this kind.
-    fn meddle(&self, kind: &'static str, times: usize, value: &'static str) {
-        let mut left = times;
+    /// Does something right before a command on the key goes to memcached: the `from`th
+    /// of its kind and all behind it, at most `times`. `None` deletes the key.
+    fn meddle<const N: usize>(&self, deeds: [Deed; N]) {
+        let mut seen = [0; N];
         let server = self.site.memcached.server();
-        let start = format!("{kind} {KEY} ");
         *self.watch.lock().unwrap() = Some(Box::new(move |commands| {
-            if left > 0 && commands.lines().any(|line| line.starts_with(&start)) {
-                left -= 1;
-                set(&server, value);
+            for (deed, seen) in deeds.iter().zip(&mut seen) {
+                let start = format!("{} {KEY} ", deed.before);
+                if commands.lines().any(|line| line.starts_with(&start)) {
+                    *seen += 1;
+                    if (deed.from..deed.from.saturating_add(deed.times)).contains(seen) {
+                        write(&server, deed.value);
+                    }
+                }
             }
         }));
     }
@@ -97,12 +101,27 @@ impl Scene {
     }
 }
 
-fn set(server: &str, value: &str) {
+/// What another program does.
+struct Deed {
+    before: &'static str,
+    from: usize,
+    times: usize,
+    value: Option<&'static str>,
+}
+
+fn once(before: &'static str, from: usize, value: Option<&'static str>) -> Deed {
+    Deed { before, from, times: 1, value }
+}
+
+fn write(server: &str, value: Option<&str>) {
     let mut stream = BufReader::new(TcpStream::connect(server).unwrap());
-    write!(stream.get_mut(), "set {KEY} 0 0 {}\r\n{value}\r\n", value.len()).unwrap();
+    match value {
+        Some(value) => write!(stream.get_mut(), "set {KEY} 0 0 {}\r\n{value}\r\n", value.len()).unwrap(),
+        None => write!(stream.get_mut(), "delete {KEY}\r\n").unwrap(),
+    }
     let mut line = String::new();
     stream.read_line(&mut line).unwrap();
-    assert_eq!(line, "STORED\r\n");
+    assert!(["STORED\r\n", "DELETED\r\n"].contains(&line.as_str()), "{line}");
 }
 
 /// The pass first adds, which is refused since the key is there; reads; and then writes.
@@ -110,16 +129,15 @@ fn set(server: &str, value: &str) {
 fn a_key_that_changes_between_read_and_write_is_merged_again() {
     let scene = Scene::new();
     scene.event("shared.example");
-    // The first `ms` is the addition, the second the merged value.
-    scene.meddle("ms", 2, "1#domain,77#domain");
+    scene.meddle([once("ms", 2, Some("1#domain,77#domain")), once("ms", 3, Some("1#domain,78#domain"))]);
     scene.site.pass(&[]);
-    assert_eq!(scene.value().as_deref(), Some("1#domain,2#domain,77#domain"));
+    assert_eq!(scene.value().as_deref(), Some("1#domain,2#domain,78#domain"));
 
     // The last of our tags goes while another one comes.
     scene.alone_again();
-    set(&scene.site.memcached.server(), "1#domain,2#domain");
+    write(&scene.site.memcached.server(), Some("1#domain,2#domain"));
     (1..=2).for_each(|id| assert!(scene.site.misp.world().delete_event(id)));
-    scene.meddle("md", 1, "1#domain,2#domain,77#domain");
+    scene.meddle([once("md", 1, Some("1#domain,2#domain,77#domain"))]);
     scene.site.pass(&[]);
     assert_eq!(scene.value().as_deref(), Some("77#domain"));
 }
@@ -128,11 +146,21 @@ fn a_key_that_changes_between_read_and_write_is_merged_again() {
 #[test]
 fn a_key_that_comes_up_at_this_moment_is_merged() {
     let scene = Scene::new();
-    assert!(scene.site.memcached.delete(KEY.as_bytes()));
+    write(&scene.site.memcached.server(), None);
     scene.event("shared.example");
-    scene.meddle("ms", 1, "77#domain");
+    scene.meddle([once("ms", 1, Some("77#domain"))]);
     scene.site.pass(&[]);
     assert_eq!(scene.value().as_deref(), Some("2#domain,77#domain"));
+    // There at first, gone when it is read, and there again.
+    scene.event("shared.example");
+    scene.meddle([once("mg", 1, None), once("ms", 2, Some("78#domain"))]);
+    scene.site.pass(&[]);
+    assert_eq!(scene.value().as_deref(), Some("3#domain,78#domain"));
+    // Gone when it is written.
+    scene.event("shared.example");
+    scene.meddle([once("ms", 2, None)]);
+    scene.site.pass(&[]);
+    assert_eq!(scene.value().as_deref(), Some("4#domain"));
 }
 
 /// Somebody who never stops: the pass says so, and the next one makes up for it.
@@ -140,7 +168,7 @@ fn a_key_that_comes_up_at_this_moment_is_merged() {
 fn a_key_that_never_stays_ends_the_pass() {
     let scene = Scene::new();
     scene.event("shared.example");
-    scene.meddle("ms", usize::MAX, "77#domain");
+    scene.meddle([Deed { before: "ms", from: 1, times: usize::MAX, value: Some("77#domain") }]);
     let log = scene.site.fails(&[], 69);
     assert!(log.contains("another program keeps changing 1 of our keys"), "{log}");
     assert_eq!(scene.value().as_deref(), Some("77#domain"));
@@ -154,7 +182,7 @@ fn a_key_that_never_stays_ends_the_pass() {
 #[test]
 fn a_key_that_changes_during_a_verification_is_left_to_the_next() {
     let scene = Scene::new();
-    set(&scene.site.memcached.server(), "garbage");
+    write(&scene.site.memcached.server(), Some("garbage"));
     let verified = Arc::new(Mutex::new(false));
     let (server, seen) = (scene.site.memcached.server(), verified.clone());
     let start = format!("ms {KEY} ");
@@ -162,7 +190,7 @@ fn a_key_that_changes_during_a_verification_is_left_to_the_next() {
         // Only the verification writes this one: the event did not change.
         if commands.lines().any(|line| line.starts_with(&start)) {
             *seen.lock().unwrap() = true;
-            set(&server, "77#domain");
+            write(&server, Some("77#domain"));
         }
     }));
     scene.site.pass(&["--full"]);
