@@ -331,12 +331,16 @@ pub fn old_world(random: &mut Random, events: usize, attributes: u64) -> World {
 
 /// Changes a world here and there, as analysts do, at the present time.
 pub fn change(world: &mut World, random: &mut Random, changes: usize) {
+    change_at(world, random, changes, now());
+}
+
+/// The same at another time.
+pub fn change_at(world: &mut World, random: &mut Random, changes: usize, at: u64) {
     for _ in 0..changes {
         let ids: Vec<u64> = world.events().map(|e| e.id).collect();
         let event = *random.of(&ids);
         let attributes: Vec<u64> =
             world.event(event).map(|e| e.attributes.iter().map(|a| a.id).collect()).unwrap_or_default();
-        let at = now();
         if attributes.is_empty() {
             world.delete_event(event);
             continue;
