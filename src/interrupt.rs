@@ -1,8 +1,9 @@
 //! SIGTERM and SIGINT: what is under way is brought to an end that the next run
-//! can go on from. A second signal ends the process at once, which is safe too.
+//! can go on from. A second signal ends the process at once, which is safe too. A
+//! file that may grow no further (`ulimit -f`) is an error to whoever writes it.
 
 use crate::error::{Error, Kind, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,6 +21,8 @@ pub fn listen() -> io::Result<()> {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(flag))?;
         signal_hook::flag::register(signal, Arc::clone(flag))?;
     }
+    // Without a handler this one kills; with any, the write fails and says why.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     Ok(())
 }
 

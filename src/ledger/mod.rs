@@ -7,8 +7,10 @@
 //! - Pure: [`header`], [`record`]
 //! - [`records`]: the records of one event, read; [`mod@change`]: events written
 //! - [`sort`]: the rows of a batch in order, in bounded memory
+//! - [`mod@damage`]: a file that is not what we wrote, told from a disk that fails
 
 pub mod change;
+pub mod damage;
 mod file;
 pub mod header;
 pub mod record;
@@ -23,7 +25,6 @@ use header::Header;
 use record::Record;
 use redb::{Builder, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use std::cell::RefCell;
-use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 const EVENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("events");
@@ -45,13 +46,12 @@ pub const SUMMARY: &str = "summary";
 /// Name of the file in the state directory.
 pub const FILE_NAME: &str = "ledger.redb";
 
-/// Name that a damaged file gets, for whoever wants to know why.
-const SET_ASIDE: &str = "ledger.redb.damaged";
-
 /// The open ledger.
 pub struct Ledger {
     store: RefCell<Store>,
     path: PathBuf,
+    /// Why the file cannot be one of ours, once something has shown it.
+    unfit: RefCell<Option<String>>,
 }
 
 /// The file. Opening it for writing marks it at once, so that is left until
@@ -75,61 +75,38 @@ impl Ledger {
     /// # Errors
     /// [`Kind::CannotWrite`]: the file cannot be opened, or is not one of ours.
     pub fn open(directory: &Path) -> Result<Ledger> {
-        let path = directory.join(FILE_NAME);
-        // What cannot be read so (it does not exist, or was cut off while written)
-        // is opened for writing, which makes or repairs it.
-        let store = match builder().open_read_only(&path) {
-            Ok(database) => Store::Reading(database),
-            Err(_) => Store::Closed,
-        };
-        let ledger = Ledger { store: RefCell::new(store), path };
-        if matches!(*ledger.store.borrow(), Store::Closed) {
-            ledger.open_for_writing()?;
-        }
-        match ledger.meta("format")? {
-            Some(format) if format == FORMAT => {}
-            Some(format) => {
-                let text = format!(
-                    "the ledger {} has format {:?}, this program knows format 1: use the version that wrote it, or remove it and run `misp2memcached load --full`",
-                    ledger.path.display(),
-                    String::from_utf8_lossy(&format)
-                );
-                return Err(Error::new(Kind::CannotWrite, text));
-            }
-            None => {
-                let mut change = ledger.change()?;
-                change.set_meta("format", FORMAT)?;
-                change.create_tables()?;
-                change.commit()?;
-            }
-        }
-        Ok(ledger)
+        let ledger = Ledger::closed(directory);
+        ledger.begin().map(|()| ledger)
     }
 
-    /// Opens the ledger for a pass that fetches every event again: one that is
-    /// damaged, or of another version, is set aside and begun anew.
-    ///
-    /// # Errors
-    /// As [`Ledger::open`], where a new one cannot be made either.
-    pub fn open_or_rebuild(directory: &Path) -> Result<Ledger> {
-        // The store panics on some kinds of damage; that is damage too, and no bug of the pass.
-        let whole = catch_unwind(|| {
-            let ledger = Ledger::open(directory)?;
-            ledger.headers()?;
-            ledger.for_each(|_, _| Ok(()))?;
-            Ok::<Ledger, Error>(ledger)
-        });
-        let reason = match whole {
-            Ok(Ok(ledger)) => return Ok(ledger),
-            Ok(Err(e)) => e.to_string(),
-            Err(_) => "it is damaged".to_owned(),
-        };
-        let (path, aside) = (directory.join(FILE_NAME), directory.join(SET_ASIDE));
-        log::warn!("{reason}; it is set aside as {} and built anew", aside.display());
-        std::fs::rename(&path, &aside).map_err(|e| {
-            Error::new(Kind::CannotWrite, format!("{} cannot be renamed to {}: {e}", path.display(), aside.display()))
-        })?;
-        Ledger::open(directory)
+    fn closed(directory: &Path) -> Ledger {
+        let path = directory.join(FILE_NAME);
+        Ledger { store: RefCell::new(Store::Closed), path, unfit: RefCell::new(None) }
+    }
+
+    fn begin(&self) -> Result<()> {
+        // What cannot be read so (it does not exist, or was cut off while written)
+        // is opened for writing, which makes or repairs it.
+        match builder().open_read_only(&self.path) {
+            Ok(database) => *self.store.borrow_mut() = Store::Reading(database),
+            Err(_) => self.open_for_writing()?,
+        }
+        match self.meta("format")? {
+            Some(format) if format == FORMAT => Ok(()),
+            Some(format) => {
+                let format = String::from_utf8_lossy(&format).into_owned();
+                Err(self.unfit(
+                    format!("has format {format:?}, this program knows format 1"),
+                    "use the version that wrote it, or ",
+                ))
+            }
+            None => {
+                let mut change = self.change()?;
+                change.set_meta("format", FORMAT)?;
+                change.create_tables()?;
+                change.commit()
+            }
+        }
     }
 
     fn open_for_writing(&self) -> Result<()> {
@@ -138,11 +115,8 @@ impl Ledger {
             return Ok(());
         }
         *store = Store::Closed;
-        let database = file::open(&self.path).and_then(|file| builder().create_file(file)).map_err(|e| {
-            let path = self.path.display();
-            let advice = "if it is damaged, remove it and run `misp2memcached load --full`";
-            Error::new(Kind::CannotWrite, format!("the ledger {path} cannot be opened: {e}; {advice}"))
-        })?;
+        let database =
+            file::open(&self.path).and_then(|file| builder().create_file(file)).map_err(|e| self.broken(e))?;
         *store = Store::Writing(database);
         Ok(())
     }
@@ -151,7 +125,7 @@ impl Ledger {
         let begun = match &*self.store.borrow() {
             Store::Reading(database) => database.begin_read(),
             Store::Writing(database) => database.begin_read(),
-            Store::Closed => return Err(self.broken("it is closed")),
+            Store::Closed => return Err(self.shut()),
         };
         begun.map_err(|e| self.broken(e))
     }
@@ -161,12 +135,30 @@ impl Ledger {
         std::fs::metadata(&self.path).map_or(0, |m| m.len())
     }
 
-    fn broken(&self, e: impl std::fmt::Display) -> Error {
+    /// What the store says: damage, or a disk that fails.
+    fn broken(&self, e: impl Into<redb::Error>) -> Error {
+        let e = e.into();
+        if damage::is_damage(&e) {
+            return self.unfit(format!("is damaged ({e})"), "");
+        }
         Error::new(Kind::CannotWrite, format!("the ledger {}: {e}", self.path.display()))
     }
 
     fn damaged(&self) -> Error {
-        self.broken("a record is damaged; remove the file and run `misp2memcached load --full`")
+        self.unfit("is damaged (a record cannot be read)".into(), "")
+    }
+
+    fn shut(&self) -> Error {
+        Error::new(Kind::CannotWrite, format!("the ledger {}: it is closed", self.path.display()))
+    }
+
+    /// The file is not what this program wrote.
+    fn unfit(&self, why: String, or: &str) -> Error {
+        let reason = format!("the ledger {} {why}", self.path.display());
+        let advice = damage::advice(or);
+        let error = Error::new(Kind::CannotWrite, format!("{reason}; {advice}"));
+        *self.unfit.borrow_mut() = Some(reason);
+        error
     }
 
     /// A value that stands beside the events.
@@ -254,7 +246,7 @@ impl Ledger {
                 let transaction = database.begin_write().map_err(|e| self.broken(e))?;
                 Ok(Change::new(transaction, self))
             }
-            Store::Reading(_) | Store::Closed => Err(self.broken("it is closed")),
+            Store::Reading(_) | Store::Closed => Err(self.shut()),
         }
     }
 }
@@ -348,48 +340,5 @@ mod tests {
         let error = Ledger::open(directory.path()).err().unwrap();
         assert_eq!(error.kind(), Kind::CannotWrite);
         assert!(error.to_string().contains("--full"), "{error}");
-    }
-
-    /// Whatever bytes are wrong: a full pass has a ledger to work with.
-    #[test]
-    fn damage_anywhere_is_rebuilt() {
-        let mut rebuilt = 0;
-        for seed in 0..40u64 {
-            let directory = tempfile::tempdir().unwrap();
-            {
-                let ledger = Ledger::open(directory.path()).unwrap();
-                let mut change = ledger.change().unwrap();
-                let mut chunks = Chunks::default();
-                for i in 0..3000 {
-                    change.put(7, &mut chunks, record(&format!("{i:032x}"))).unwrap();
-                }
-                change.finish(7, chunks).unwrap();
-                change.set_header(7, &Header { records: 3000, ..Header::default() }).unwrap();
-                change.commit().unwrap();
-            }
-            let path = directory.path().join(FILE_NAME);
-            let mut bytes = std::fs::read(&path).unwrap();
-            // A different part of the file each time, a page's worth of garbage.
-            let at = (seed as usize * 104_729) % (bytes.len() - 4096);
-            bytes[at..at + 4096].iter_mut().enumerate().for_each(|(i, b)| *b ^= (i as u8) | 1);
-            if seed % 5 == 0 {
-                bytes.truncate(bytes.len() / 3);
-            }
-            std::fs::write(&path, &bytes).unwrap();
-            let ledger = Ledger::open_or_rebuild(directory.path()).unwrap();
-            rebuilt += u32::from(directory.path().join(SET_ASIDE).exists());
-            let mut records = 0;
-            ledger
-                .for_each(|_, _| {
-                    records += 1;
-                    Ok(())
-                })
-                .unwrap();
-            assert!(records == 0 || records == 3000, "{records}");
-            let mut change = ledger.change().unwrap();
-            change.set_meta("question", b"x").unwrap();
-            change.commit().unwrap();
-        }
-        assert!(rebuilt > 5, "{rebuilt}");
     }
 }

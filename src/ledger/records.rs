@@ -32,9 +32,8 @@ impl<'a> Records<'a> {
     fn load(&mut self) -> Result<()> {
         self.chunk.clear();
         self.at = 0;
-        let broken = |e: &dyn std::fmt::Display| self.ledger.broken(e);
-        let table = self.read.open_table(self.table).map_err(|e| broken(&e))?;
-        if let Some(chunk) = table.get((self.event, self.next_chunk)).map_err(|e| broken(&e))? {
+        let table = self.read.open_table(self.table).map_err(|e| self.ledger.broken(e))?;
+        if let Some(chunk) = table.get((self.event, self.next_chunk)).map_err(|e| self.ledger.broken(e))? {
             self.chunk.extend_from_slice(chunk.value());
             self.next_chunk += 1;
         }

@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Written {
     configuration: String,
+    /// Which of the files holds the rules.
+    #[serde(default)]
+    rules: Option<PathBuf>,
     /// SHA-256 of each file.
     files: BTreeMap<PathBuf, String>,
     listed: u64,
@@ -100,7 +103,13 @@ impl Files {
 
     /// Writes what changed, if the ledger was read.
     pub(super) fn finish(self, config: &Config, ledger: &Ledger, read: bool) -> Result<Option<report::Falco>> {
-        let Some(selection) = self.selection else { return Ok(None) };
+        let Some(selection) = self.selection else {
+            let nothing = Selection::new(&config.falco, None).finish();
+            let files = leave_old(&self.before, &[], Some(&falco::render(&nothing, config.falco.priority)));
+            let rules = self.before.rules.clone().filter(|_| !files.is_empty());
+            store(ledger, &self.before, &Written { rules, files, ..Written::default() })?;
+            return Ok(None);
+        };
         if !read {
             let Written { listed, left_out, cut, .. } = self.before;
             return Ok(Some(report::Falco { written: Vec::new(), listed, left_out, cut }));
@@ -116,6 +125,7 @@ impl Files {
             }
             written.push(outcome.path.display().to_string());
         }
+        let rules = Some(outcome.path.clone());
         paths.push(outcome.path);
         let plain = [
             (&config.falco.hash_list, self.hashes.map(|h| falco::plain::hash_list(without_bare(h)))),
@@ -129,21 +139,63 @@ impl Files {
                 paths.push(path.clone());
             }
         }
+        let mut files = leave_old(&self.before, &paths, None);
+        files.extend(paths.into_iter().filter_map(|p| digest(&p).map(|d| (p, d))));
         let now = Written {
             configuration: self.configuration,
-            files: paths.into_iter().filter_map(|p| digest(&p).map(|d| (p, d))).collect(),
+            rules,
+            files,
             listed: count(&lists.outbound) + count(&lists.inbound),
             left_out: lists.left_out.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect(),
             cut: lists.cut.total(),
         };
-        if now != self.before {
-            let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("Falco's state cannot be written: {e}"));
-            let mut change = ledger.change()?;
-            change.set_meta("falco", &serde_json::to_vec(&now).map_err(bug)?)?;
-            change.commit()?;
-        }
+        store(ledger, &self.before, &now)?;
         Ok(Some(report::Falco { written, listed: now.listed, left_out: now.left_out, cut: now.cut }))
     }
+}
+
+/// Files that the last pass wrote and the configuration no longer names: Falco would go
+/// on alerting for what they list. They go, unless somebody has changed them since. Where
+/// there are no rules any more, `emptied` takes their place: exceptions that people append
+/// to them would keep Falco from starting without. Gives the files that are still there.
+fn leave_old(before: &Written, named: &[PathBuf], emptied: Option<&str>) -> BTreeMap<PathBuf, String> {
+    let mut stay = BTreeMap::new();
+    // The same file may be named in another way.
+    let named: Vec<PathBuf> = named.iter().filter_map(|p| p.canonicalize().ok()).collect();
+    for (path, written) in &before.files {
+        // Gone, or still in use.
+        if path.canonicalize().map_or(true, |p| named.contains(&p)) {
+            continue;
+        }
+        let shown = path.display();
+        if digest(path).as_ref() != Some(written) {
+            log::warn!("{shown} is no longer written; it was changed by somebody, so it is left to you");
+            continue;
+        }
+        let done = match emptied.filter(|_| before.rules.as_ref() == Some(path)) {
+            Some(text) => falco::write_plain(path, text.as_bytes())
+                .map(|changed| if changed { "emptied" } else { "" })
+                .map_err(|e| e.to_string()),
+            None => fs::remove_file(path).map(|()| "removed").map_err(|e| e.to_string()),
+        };
+        match done {
+            Ok("") => {}
+            Ok(what) => log::info!("{shown} is no longer written, and was {what}"),
+            Err(e) => log::warn!("{shown} is no longer written and cannot be taken away: {e}; remove it"),
+        }
+        stay.extend(digest(path).map(|now| (path.clone(), now)));
+    }
+    stay
+}
+
+fn store(ledger: &Ledger, before: &Written, now: &Written) -> Result<()> {
+    if now == before {
+        return Ok(());
+    }
+    let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("Falco's state cannot be written: {e}"));
+    let mut change = ledger.change()?;
+    change.set_meta("falco", &serde_json::to_vec(now).map_err(bug)?)?;
+    change.commit()
 }
 
 /// A hash that is listed with a file name is not listed without one too.

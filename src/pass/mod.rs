@@ -3,13 +3,16 @@
 //! - Pure: [`window`], [`plan`], [`guard`], [`diff`], [`terms`], [`tally`]
 //! - [`refill`]: servers that lost their data; `standing`: servers that missed a pass; [`writer`]: events into ledger and
 //!   memcached; [`verify`]: memcached held against the ledger; [`survey`]: the
-//!   ledger read once; [`run`]: all of it in order
+//!   ledger read once; `left_out`: keys that too many events list; `prefix`: another one
+//!   than before; [`run`]: all of it in order
 
 pub mod applier;
 pub mod diff;
 mod falco_files;
 pub mod guard;
+mod left_out;
 pub mod plan;
+mod prefix;
 mod preview;
 pub mod progress;
 pub mod refill;

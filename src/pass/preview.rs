@@ -3,8 +3,9 @@
 
 use super::diff::{Fate, Nothing, diff};
 use super::plan::plan;
+use super::prefix::old_prefix;
 use super::progress::Progress;
-use super::run::{Options, asks_otherwise, choose, old_prefix, rules};
+use super::run::{Options, asks_otherwise, choose, rules};
 use super::servers::unreachable;
 use super::tally::Tally;
 use super::terms::Terms;

@@ -1,6 +1,8 @@
 //! Servers that hold nothing are filled from the ledger, before MISP is asked.
 
+use super::left_out;
 use super::terms::Terms;
+use crate::cache::bulk::Applied;
 use crate::cache::changes::Changes;
 use crate::cache::fleet::Fleet;
 use crate::cache::merge::Expiry;
@@ -26,19 +28,22 @@ pub fn refill(
     terms: &Terms,
 ) -> Result<u64> {
     let mut changes = Changes::default();
-    let mut count = 0;
+    let (mut count, mut applied) = (0, Applied::default());
     ledger.for_each(|event, record| {
         let delivered = known.get(&event).map_or(0, |h| h.delivered);
         terms.add(&mut changes, event, record, delivered);
         count += 1;
         if changes.bytes() > SLICE_BYTES {
             interrupt::check()?;
-            fleet.apply_on(which, &changes, Expiry::Refilled, terms.now)?;
+            applied += fleet.apply_on(which, &changes, Expiry::Refilled, terms.now)?;
             changes.clear();
         }
         Ok(())
     })?;
-    fleet.apply_on(which, &changes, Expiry::Refilled, terms.now)?;
+    applied += fleet.apply_on(which, &changes, Expiry::Refilled, terms.now)?;
+    if applied.left_out > 0 {
+        left_out::note_now(ledger)?;
+    }
     Ok(count)
 }
 

@@ -7,10 +7,11 @@
 use super::applier::Applier;
 use super::falco_files;
 use super::guard;
+use super::left_out;
 use super::plan::{Plan, Rules, plan};
+use super::prefix::leave_old_prefix;
 use super::preview;
 use super::progress::Progress;
-use super::refill::withdraw;
 use super::servers::{Memory, unreachable};
 use super::standing::Doubtful;
 use super::survey::{Summary, survey};
@@ -35,9 +36,14 @@ use crate::report::{self, Report};
 use crate::state;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
+
+/// Seconds by which our clock may differ from MISP's: a verification takes no smaller
+/// difference for a wrong expiry.
+const CLOCK_SLACK: u64 = 60;
 
 /// What the command line adds to the configuration.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,11 +68,18 @@ pub fn run(
     out: &mut dyn Write,
 ) -> Result<Report> {
     let started = Instant::now();
-    let mut report = if options.dry_run {
-        preview::run(config, directory, options, progress, out)?
-    } else {
-        load(config, directory, options, progress)?
-    };
+    let pass = AssertUnwindSafe(|| {
+        if options.dry_run {
+            preview::run(config, directory, options, progress, out)
+        } else {
+            load(config, directory, options, progress)
+        }
+    });
+    // On some kinds of damage the store panics. Nothing of the pass is used after that.
+    let mut report = catch_unwind(pass).unwrap_or_else(|panic| match Ledger::damage(directory) {
+        Some(damage) => Err(damage),
+        None => resume_unwind(panic),
+    })?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -80,6 +93,8 @@ struct Pass<'a> {
     client: Client,
     /// A server threw keys out since the last pass.
     lost: bool,
+    /// Our own clock, if expiries were counted on it before MISP told the time.
+    counted_on: Option<u64>,
     /// Servers that could not be mended before MISP was asked.
     doubtful: Doubtful,
     /// For temporary files.
@@ -102,14 +117,17 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let known = leave_old_prefix(config, &ledger, &mut fleet, known)?;
     let mut report = Report { window: choice.window.to_string(), ..Report::default() };
     let terms = Terms::new(config, local_now());
-    if doubtful.any() || !choice.fill.is_empty() {
+    let mends = !choice.fill.is_empty() || !doubtful.servers(&fleet).is_empty();
+    let counted_on = (mends && !known.is_empty()).then_some(terms.now);
+    if mends {
         look_everywhere(&mut fleet)?;
     }
     let (refilled, mended) = doubtful.mend(&ledger, &known, &mut fleet, &choice.fill, &terms, directory)?;
     report.refilled = refilled;
 
     let lost = memory.lost_keys(&ledger)?;
-    let mut pass = Pass { config, options, ledger: &ledger, known, client, lost, doubtful, directory, progress };
+    let mut pass =
+        Pass { config, options, ledger: &ledger, known, client, lost, counted_on, doubtful, directory, progress };
     progress.say("asking MISP for its events");
     let index = index::fetch(&pass.client)?;
     pass.run(&mut fleet, &index, choice.window, &mut report)?;
@@ -155,43 +173,6 @@ pub(super) fn rules(config: &Config, now: u64, full: bool, held: u64) -> Rules {
 /// Whether the ledger answers another question than the configuration asks.
 pub(super) fn asks_otherwise(config: &Config, ledger: &Ledger) -> Result<bool> {
     Ok(ledger.meta("question")?.is_some_and(|q| q != query::fingerprint(config).as_bytes()))
-}
-
-/// The prefix that the ledger's keys have, where the configuration has another one.
-pub(super) fn old_prefix(config: &Config, ledger: &Ledger) -> Result<Option<String>> {
-    let old = ledger.meta("prefix")?.and_then(|p| String::from_utf8(p).ok());
-    Ok(old.filter(|old| *old != config.memcached.prefix))
-}
-
-/// Under another prefix the keys are others: those of the old one are taken out.
-fn leave_old_prefix(
-    config: &Config,
-    ledger: &Ledger,
-    fleet: &mut Fleet,
-    known: BTreeMap<u64, Header>,
-) -> Result<BTreeMap<u64, Header>> {
-    let prefix = &config.memcached.prefix;
-    let Some(old) = old_prefix(config, ledger)? else {
-        if ledger.meta("prefix")?.is_none() {
-            let mut change = ledger.change()?;
-            change.set_meta("prefix", prefix.as_bytes())?;
-            change.commit()?;
-        }
-        return Ok(known);
-    };
-    log::info!("memcached.prefix was {old} and is {prefix} now: the old keys are taken out");
-    let mut before = config.clone();
-    before.memcached.prefix = old;
-    let terms = Terms::new(&before, local_now());
-    withdraw(ledger, fleet, &terms)?;
-    for key in [terms.keys.stats(), terms.keys.last_load(), terms.keys.networks(), terms.keys.namespaces()] {
-        fleet.delete_everywhere(&key)?;
-    }
-    let mut change = ledger.change()?;
-    known.keys().try_for_each(|event| change.forget(*event))?;
-    change.set_meta("prefix", prefix.as_bytes())?;
-    change.commit()?;
-    Ok(BTreeMap::new())
 }
 
 impl Pass<'_> {
@@ -253,17 +234,25 @@ impl Pass<'_> {
             Ok(writer.applied)
         })?;
 
-        let which = if full || self.lost { fleet.live() } else { self.doubtful.servers(fleet) };
+        let all = full || self.lost || left_out::is_due(ledger)? || self.counted_wrongly(&terms);
+        let which = if all { fleet.live() } else { self.doubtful.servers(fleet) };
         if !which.is_empty() {
             self.progress.say("verifying every key");
             let known = ledger.headers()?.into_iter().collect();
-            report.mended = verify(ledger, &known, fleet, &which, &terms, self.directory)?.into();
+            let (mended, left_out) = verify(ledger, &known, fleet, &which, &terms, self.directory)?;
+            left_out::verified(ledger, left_out, all)?;
+            report.mended = mended.into();
         }
         self.progress.say("reading the ledger");
         let summary = self.summary(fleet, &terms, report)?;
         self.finish(fleet, &summary, index.now)?;
         fill(report, &summary, &tally, applied);
         Ok(())
+    }
+
+    /// Expiries were counted on our own clock, which MISP's does not bear out.
+    fn counted_wrongly(&self, terms: &Terms) -> bool {
+        terms.any_expires() && self.counted_on.is_some_and(|ours| ours.abs_diff(terms.now) > CLOCK_SLACK)
     }
 
     fn guard(&self, held: u64, going: u64) -> Result<()> {

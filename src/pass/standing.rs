@@ -6,6 +6,7 @@
 //! address leaves the list before anything is written that relies on the others
 //! alone, and enters it only after its keys were all seen to be right.
 
+use super::left_out;
 use super::refill::refill;
 use super::terms::Terms;
 use super::verify::verify;
@@ -55,11 +56,6 @@ impl Doubtful {
         Ok(doubtful)
     }
 
-    /// Whether there is any.
-    pub(super) fn any(&self) -> bool {
-        !self.servers.is_empty()
-    }
-
     /// Those that can still be reached.
     pub(super) fn servers(&self, fleet: &Fleet) -> Vec<usize> {
         fleet.live().into_iter().filter(|i| self.servers.contains(i)).collect()
@@ -98,7 +94,9 @@ impl Doubtful {
                     fleet.address(*server)
                 );
             }
-            mended = verify(ledger, known, fleet, &which, terms, directory)?;
+            let left_out;
+            (mended, left_out) = verify(ledger, known, fleet, &which, terms, directory)?;
+            left_out::verified(ledger, left_out, false)?;
             self.servers.clear();
         }
         self.remember(ledger, fleet)?;

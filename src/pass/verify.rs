@@ -26,7 +26,7 @@ const KEYS_AT_ONCE: usize = 2_000;
 const HELD_KEYS: u64 = 2_000_000;
 
 /// Verifies all keys of the ledger, whose events are `known`, on the servers `which`,
-/// and sweeps the others there.
+/// and sweeps the others there. Also gives the number of tags for which values have no room.
 ///
 /// # Errors
 /// Those of the ledger and of memcached; temporary files in `directory`.
@@ -37,7 +37,7 @@ pub fn verify(
     which: &[usize],
     terms: &Terms,
     directory: &Path,
-) -> Result<Mended> {
+) -> Result<(Mended, u64)> {
     let temporary = |e: io::Error| {
         Error::new(Kind::CannotWrite, format!("a temporary file in {} cannot be used: {e}", directory.display()))
     };
@@ -50,7 +50,8 @@ pub fn verify(
     let mut wanted = Vec::new();
     let mut keys = 0;
     let limit = fleet.value_limit();
-    while let Some(key) = next_key(&mut rows, known, terms, limit).map_err(temporary)? {
+    let mut left_out = 0;
+    while let Some(key) = next_key(&mut rows, known, terms, limit, &mut left_out).map_err(temporary)? {
         let Some(key) = key else { continue };
         keys += 1;
         wanted.push(key);
@@ -63,7 +64,7 @@ pub fn verify(
     mended += fleet.enforce(which, &wanted, terms.now)?;
     drop(rows);
     mended += sweep(ledger, fleet, which, terms, keys)?;
-    Ok(mended)
+    Ok((mended, left_out))
 }
 
 /// The next key and what it must be; the inner `None` where all its tags have expired.
@@ -72,6 +73,7 @@ fn next_key(
     known: &BTreeMap<u64, Header>,
     terms: &Terms,
     limit: usize,
+    left_out: &mut u64,
 ) -> io::Result<Option<Option<Wanted>>> {
     let Some((_, first)) = rows.current() else { return Ok(None) };
     let (namespace, text) = (first.namespace, first.value.to_owned());
@@ -90,7 +92,8 @@ fn next_key(
     }
     let Some(ttl) = expires else { return Ok(Some(None)) };
     let key = terms.keys.indicator(namespace, &text);
-    let (value, _) = value::render(&mut tags, limit.saturating_sub(key.len()));
+    let (value, without) = value::render(&mut tags, limit.saturating_sub(key.len()));
+    *left_out += without as u64;
     Ok(Some(Some(Wanted { key, value, ttl })))
 }
 

@@ -8,6 +8,7 @@
 
 use super::applier::Applier;
 use super::diff::{Cursor, Fate, Nothing, diff};
+use super::left_out;
 use super::standing;
 use super::tally::Tally;
 use super::terms::{Terms, count};
@@ -244,6 +245,9 @@ impl<'a> Writer<'a> {
 
     /// Marks what is in memcached by now; true if there was any.
     fn settle(&mut self, change: &mut Change<'_>) -> Result<bool> {
+        if self.applied.left_out > 0 {
+            left_out::note(self.ledger, change)?;
+        }
         for (event, header) in &self.settled {
             change.set_header(*event, header)?;
         }
@@ -348,6 +352,12 @@ impl<'a> Writer<'a> {
     /// [`Kind::CannotWrite`], [`Kind::Unavailable`].
     pub fn remove(&mut self, gone: &[u64], tally: &mut Tally) -> Result<()> {
         self.wait()?;
+        if !self.removing.is_empty() || !gone.is_empty() {
+            if self.applied.left_out > 0 {
+                left_out::note_now(self.ledger)?;
+            }
+            left_out::removing(self.ledger)?;
+        }
         let mut changes = Changes::default();
         let removing = std::mem::take(&mut self.removing);
         self.going = 0;

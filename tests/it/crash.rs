@@ -7,7 +7,7 @@
 //! delays, not the same moments.
 
 use crate::support::program::command;
-use crate::support::scene::{INDEX, Random, SEARCH, Scene, change, old_world};
+use crate::support::scene::{INDEX, Random, SEARCH, Scene, change_at, now, old_world};
 use misp2memcached::demo::World;
 use std::process::Stdio;
 use std::sync::Mutex;
@@ -47,6 +47,9 @@ struct Victim {
     refresh: Duration,
     /// Attribute requests of the last whole run.
     requests: usize,
+    /// When MISP changed last: a day ago, each time a second later. So nothing but its
+    /// mark brings an event back that a killed run has fetched.
+    changed: u64,
 }
 
 impl Victim {
@@ -54,7 +57,14 @@ impl Victim {
         let mut random = Random::new(seed);
         // Many small batches: many moments between a commit and the next.
         let scene = Scene::new(world(&mut random), "page_size: 100\nmax_shrink_percent: 100");
-        let mut victim = Victim { scene, random, first: Duration::ZERO, refresh: Duration::ZERO, requests: 0 };
+        let mut victim = Victim {
+            scene,
+            random,
+            first: Duration::ZERO,
+            refresh: Duration::ZERO,
+            requests: 0,
+            changed: now() - 86_400,
+        };
         victim.first = victim.whole("the first load");
         victim.refresh = victim.whole("a refresh");
         victim
@@ -69,7 +79,14 @@ impl Victim {
         assert_eq!(finished.code, Some(0), "{what}: {}", finished.stderr);
         self.requests = self.scene.misp.count(SEARCH);
         self.scene.exact(what);
+        let aside = self.scene.configuration.state().join("ledger.redb.damaged");
+        assert!(!aside.exists(), "{what}: a full pass took a ledger that was cut off for a damaged one");
         time
+    }
+
+    fn change(&mut self, changes: usize) {
+        self.changed += 1;
+        change_at(&mut self.scene.world(), &mut self.random, changes, self.changed);
     }
 
     /// Kills a run at a random moment; false: it had ended by then.
@@ -113,7 +130,7 @@ impl Victim {
                 *self.scene.world() = world(&mut self.random);
             } else {
                 let changes = 1 + self.random.below(60) as usize;
-                change(&mut self.scene.world(), &mut self.random, changes);
+                self.change(changes);
             }
             let full = self.random.below(6) == 0;
             let (arguments, longest) = match (first, full) {
@@ -125,7 +142,7 @@ impl Victim {
             for _ in 0..1 + self.random.below(5) / 3 {
                 done += u64::from(self.kill(arguments, longest, landed));
                 if self.random.below(4) == 0 {
-                    change(&mut self.scene.world(), &mut self.random, 5);
+                    self.change(5);
                 }
             }
             self.whole(&format!("after {done} kills ({arguments:?}, from nothing: {first})"));

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
@@ -168,6 +169,59 @@ fn replies_stop(instead: Instead, refresh: bool) -> usize {
         scene.good(&what);
     }
     runs
+}
+
+/// The first signal waits for memcached, which does not answer; the second waits for
+/// nobody. The next run goes on as after a crash.
+#[test]
+fn a_second_signal_ends_the_run_at_once() {
+    let mut random = Random::new(6);
+    let scene = Scene::new(old_world(&mut random, 20, 10), "page_size: 100\nmax_shrink_percent: 100");
+    let between = Between::start(&scene.memcached, Instead::Silence);
+    through(&scene, &scene.memcached, &between.address);
+    let patient = fs::read_to_string(scene.file()).unwrap().replace("timeout: 1s", "timeout: 10m");
+    fs::write(scene.file(), patient).unwrap();
+    scene.good("through");
+    let first = between.passed();
+    for signals in [["TERM", "INT"], ["INT", "TERM"], ["TERM", "TERM"]] {
+        scene.forget();
+        between.allow(first / 2);
+        let mut child = command(&["--config", &scene.file(), "load"], &[])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for("memcached to fall silent", || between.tripped.load(Ordering::Relaxed));
+        let process = child.id();
+        let kill = |name| {
+            assert!(Command::new("kill").args(["-s", name, &process.to_string()]).status().unwrap().success());
+        };
+        kill(signals[0]);
+        // Two of a kind at once would be one.
+        wait_for("the first signal", || !pending(process));
+        assert_eq!(child.try_wait().unwrap(), None, "it can wait for ten minutes");
+        kill(signals[1]);
+        wait_for("the end", || child.try_wait().unwrap().is_some());
+        let status = child.wait().unwrap();
+        assert!(matches!(status.signal(), Some(2 | 15)), "{signals:?}: {status}");
+        between.allow(EVERYTHING);
+        scene.good("after the second signal");
+    }
+}
+
+/// Whether a signal waits for being handled, from Linux.
+fn pending(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let set = |line: &str| line.split_once(':').is_some_and(|(_, mask)| mask.trim().bytes().any(|b| b != b'0'));
+    status.lines().filter(|line| line.starts_with("SigPnd:") || line.starts_with("ShdPnd:")).any(set)
+}
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what} takes too long");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// A port where something else listens.

@@ -1,6 +1,7 @@
 //! Where the keys are: a unix socket, all keys on two servers, a ring that Dalli reads.
 
 use super::{DAY, HOUR, NOW, event};
+use crate::support::cable::Cable;
 use crate::support::config::Configuration;
 use crate::support::memcached::Memcached;
 use crate::support::model::expected;
@@ -188,4 +189,31 @@ fn a_ring_that_changes() {
     site.pass(&[]);
     let counts = [&site.memcached, &second, &third].map(|server| Held::of(server, "misp").indicators.len());
     assert_eq!(counts.iter().sum::<usize>(), 199);
+}
+
+/// The old keys of a server that cannot be reached stay there until it is emptied.
+#[test]
+fn a_new_prefix_while_a_server_is_down() {
+    let mut site = Site::new(World::new());
+    let mut second = Memcached::start(&[]);
+    let cable = Cable::to(&second.server());
+    site.config.servers(&[site.memcached.server(), cable.server()]);
+    site.misp.world().add_event(event(&[("ip-dst", "198.51.100.1"), ("domain", "a.example")]), NOW - DAY);
+    site.misp.set_now(Some(NOW));
+    site.pass(&[]);
+    cable.break_after(0, || {});
+    site.config.memcached("prefix: other\n");
+    site.pass_with_code(&[], 69);
+    assert!(cable.is_broken());
+    assert_eq!(Held::of(&second, "misp").indicators.len(), 2);
+    cable.mend();
+    site.pass(&[]);
+    let new = Held::of(&site.memcached, "other");
+    assert_eq!((new.indicators.len(), &new), (2, &Held::of(&second, "other")));
+    assert_eq!(site.shown(), [""; 0]);
+    assert_eq!(Held::of(&second, "misp").indicators.len(), 2, "nobody may sweep what is under another prefix");
+    second.restart();
+    site.pass(&[]);
+    assert_eq!(Held::of(&second, "other"), new);
+    assert_eq!(Held::of(&second, "misp").indicators.len(), 0);
 }

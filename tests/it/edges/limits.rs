@@ -4,6 +4,7 @@
 use super::{DAY, HOUR, NOW, event};
 use crate::support::site::{Site, files};
 use misp2memcached::demo::{Attribute, Event, World};
+use misp2memcached::ledger::Ledger;
 use std::path::PathBuf;
 
 /// Keys of 600 events, where an item may have 4 KiB.
@@ -32,6 +33,47 @@ fn a_value_near_the_item_limit_keeps_the_newest_events() {
     site.pass(&[]);
     let value = site.held().value("misp-domain:everywhere.example").unwrap().to_owned();
     assert!(value.ends_with(",599#domain"), "{value}");
+}
+
+/// The events that a value has room for go: those that it had no room for come in,
+/// by the ledger's word; also where the pass that took them out was cut off.
+#[test]
+fn events_that_a_value_had_no_room_for_come_in_again() {
+    let site = Site::with(World::new(), &["-o", "slab_chunk_max=4096", "-I", "4k"]);
+    for _ in 0..600 {
+        let unlike = event(&[("domain", "everywhere.example"), ("ip-dst", "198.51.100.1")]);
+        site.misp.world().add_event(unlike, NOW - DAY);
+    }
+    let tags = |site: &Site| site.held().value("misp-domain:everywhere.example").map_or(0, |v| v.split(',').count());
+    site.misp.set_now(Some(NOW));
+    site.pass(&[]);
+    let room = tags(&site);
+    assert!((300..600).contains(&room), "{room}");
+    // Far more than the value has room for, in a pass each.
+    for (from, to, left) in [(101, 500, 200), (1, 100, 100)] {
+        (from..=to).rev().for_each(|id| assert!(site.misp.world().delete_event(id)));
+        site.misp.forget_requests();
+        site.pass(&["--allow-shrink"]);
+        assert_eq!(tags(&site), left);
+        assert_eq!(site.misp.count("/attributes/restSearch"), 0);
+    }
+    // All have room now, so nothing is verified any more.
+    site.misp.world().delete_event(600);
+    assert_eq!(site.pass(&["--allow-shrink"])["mended"]["corrected"], 0);
+    assert_eq!(tags(&site), 99);
+
+    // Cut off behind the removal: the next pass owes it.
+    site.memcached.set(b"misp-domain:everywhere.example", b"599#domain");
+    assert_eq!((site.pass(&[])["mended"]["corrected"].clone(), tags(&site)), (0.into(), 1));
+    let ledger = Ledger::open(&site.config.state()).unwrap();
+    let mut change = ledger.change().unwrap();
+    change.set_meta("left-out", b"due").unwrap();
+    change.commit().unwrap();
+    drop(ledger);
+    assert_eq!((site.pass(&[])["mended"]["corrected"].clone(), tags(&site)), (1.into(), 99));
+    // Once.
+    site.memcached.set(b"misp-domain:everywhere.example", b"599#domain");
+    assert_eq!(site.pass(&[])["mended"]["corrected"], 0);
 }
 
 /// Two megabytes for 30,000 keys: memcached throws out what it has just taken.

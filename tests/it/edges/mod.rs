@@ -1,7 +1,9 @@
 //! One case at a time, each against a real memcached: what the random worlds reach
 //! too rarely or not at all.
 
+mod clocks;
 mod expiry;
+mod falco_files;
 mod fleets;
 mod limits;
 mod publishing;

@@ -1,8 +1,9 @@
 //! `published: true`: an edit unpublishes an event; what was loaded stays for a while.
 
 use super::{DAY, HOUR, NOW, event};
+use crate::support::scene::{Held, INDEX, Random, Scene, now, old_world};
 use crate::support::site::{SEARCH, Site};
-use misp2memcached::demo::{Attribute, World};
+use misp2memcached::demo::{Attribute, Fault, World};
 
 fn site() -> Site {
     let mut site = Site::new(World::new());
@@ -105,4 +106,49 @@ fn drafts_are_loaded_by_default() {
     assert_eq!(site.shown().len(), 3);
     pass(&site, NOW + 8 * DAY);
     assert_eq!(site.shown(), LOADED);
+}
+
+/// Somebody edits an event between the list and its attributes: it comes without a
+/// row, and what was loaded stays until it is published again.
+#[test]
+fn unpublished_while_its_attributes_are_fetched() {
+    let mut random = Random::new(1);
+    let world = old_world(&mut random, 8, 6);
+    let scene = Scene::new(world, "published: true\nmax_shrink_percent: 100\n");
+    let ids: Vec<u64> = scene.world().events().map(|e| e.id).collect();
+    for id in &ids {
+        scene.world().publish(*id, now() - 2 * DAY);
+    }
+    scene.good("all are published");
+    let before = scene.held();
+    // All are changed and published again, so all are fetched; half of them are edited once more meanwhile.
+    for id in &ids {
+        scene.world().tag_event(*id, "tlp:red", now());
+        scene.world().publish(*id, now());
+    }
+    let (world, half) = (scene.shared_world(), ids[..4].to_vec());
+    scene.misp.set_fault(Box::new(move |request, _| {
+        if request.path == SEARCH {
+            half.iter().for_each(|id| {
+                world.lock().unwrap().unpublish(*id);
+            });
+        }
+        Fault::None
+    }));
+    scene.misp.forget_requests();
+    let finished = scene.run(&["load"]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert_eq!((scene.misp.count(INDEX), scene.misp.count(SEARCH)), (2, 1), "the list is asked for once more");
+    scene.misp.clear_fault();
+    scene.exact("during the edit");
+    let same = |held: &Held| {
+        held.iter().filter(|(k, _)| *k != "misp-last-load").eq(before.iter().filter(|(k, _)| *k != "misp-last-load"))
+    };
+    assert!(same(&scene.held()));
+    scene.good("as drafts");
+    assert!(same(&scene.held()));
+    for id in &ids[..4] {
+        scene.world().publish(*id, now());
+    }
+    scene.good("published again");
 }

@@ -8,6 +8,7 @@ pub mod falco_lists;
 pub mod hostile;
 pub mod memcached;
 pub mod model;
+pub mod not_worse;
 pub mod program;
 pub mod random;
 pub mod scene;

@@ -36,7 +36,22 @@ pub fn command<S: AsRef<OsStr>>(arguments: &[S], environment: &[(&str, &str)]) -
     command
 }
 
-/// The same, with the most memory it took, in MiB; not told: 0.
+/// Runs the program by another one, which is given the program's path and arguments
+/// behind its own: `["sh", "-c", "ulimit -f 0; exec \"$0\" \"$@\""]`.
+pub fn run_by(wrapper: &[&str], arguments: &[&str]) -> Finished {
+    let inner = command(arguments, &[]);
+    let mut outer = Command::new(wrapper[0]);
+    outer.args(&wrapper[1..]).arg(inner.get_program()).args(inner.get_args()).stdin(Stdio::null());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    finish(&mut outer, PATIENCE)
+}
+
+/// Runs the program; with the most memory it took, in MiB; not told: 0.
 pub fn run_measured<S: AsRef<OsStr>>(arguments: &[S]) -> (Finished, u64) {
     measured(&mut command(arguments, &[]), PATIENCE)
 }

@@ -40,6 +40,11 @@ pub fn limit(request: &Request) -> u64 {
     body(request)["limit"].as_u64().expect("a limit")
 }
 
+/// The number of the page that an attribute search asks for.
+pub fn page(request: &Request) -> Option<u64> {
+    body(request)["page"].as_u64()
+}
+
 fn body(request: &Request) -> Value {
     serde_json::from_slice(&request.body).expect("JSON")
 }
@@ -78,6 +83,11 @@ impl Scene {
     /// What MISP has, to look at or to change.
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.misp.world()
+    }
+
+    /// The same, for a fault that changes it while it is asked for.
+    pub fn shared_world(&self) -> Arc<Mutex<World>> {
+        self.world.clone()
     }
 
     /// The right answer to a request, for whoever spoils it.
@@ -332,12 +342,16 @@ pub fn old_world(random: &mut Random, events: usize, attributes: u64) -> World {
 
 /// Changes a world here and there, as analysts do, at the present time.
 pub fn change(world: &mut World, random: &mut Random, changes: usize) {
+    change_at(world, random, changes, now());
+}
+
+/// The same at another time.
+pub fn change_at(world: &mut World, random: &mut Random, changes: usize, at: u64) {
     for _ in 0..changes {
         let ids: Vec<u64> = world.events().map(|e| e.id).collect();
         let event = *random.of(&ids);
         let attributes: Vec<u64> =
             world.event(event).map(|e| e.attributes.iter().map(|a| a.id).collect()).unwrap_or_default();
-        let at = now();
         if attributes.is_empty() {
             world.delete_event(event);
             continue;

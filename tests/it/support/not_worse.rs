@@ -1,0 +1,34 @@
+//! What a run that failed may leave behind: nothing that is worse than before it.
+
+use super::scene::{Held, OWN, Outside, Scene, tags};
+use std::collections::BTreeSet;
+
+/// Every tag that was there still is, and nothing is there that neither was nor is
+/// in MISP; what readers rely on and Falco's directory are untouched.
+pub fn not_worse(scene: &Scene, before: &Outside) {
+    compare(scene, before, false);
+}
+
+/// The same, but the run may have taken out what MISP no longer has.
+pub fn not_worse_though_removing(scene: &Scene, before: &Outside) {
+    compare(scene, before, true);
+}
+
+fn compare(scene: &Scene, before: &Outside, removing: bool) {
+    let (held, falco) = scene.outside();
+    assert_eq!(falco, before.1, "Falco's directory");
+    for key in OWN {
+        assert_eq!(held.get(key), before.0.get(key), "{key}");
+    }
+    let wanted = scene.wanted();
+    let keys: BTreeSet<&String> = held.keys().chain(before.0.keys()).filter(|k| !OWN.contains(&k.as_str())).collect();
+    for key in keys {
+        let of = |map: &Held| -> BTreeSet<String> {
+            map.get(key).map(|v| tags(v).into_iter().map(str::to_owned).collect()).unwrap_or_default()
+        };
+        let (was, is, will) = (of(&before.0), of(&held), of(&wanted));
+        let mut stays = was.iter().filter(|tag| !removing || will.contains(*tag));
+        assert!(stays.all(|tag| is.contains(tag)), "{key} had {was:?} and has {is:?}");
+        assert!(is.iter().all(|tag| was.contains(tag) || will.contains(tag)), "{key} has {is:?}, MISP {will:?}");
+    }
+}
