@@ -3,164 +3,17 @@
 # code). Knows nothing of memcached; tests/dalli reads that back.
 #
 #   ruby tests/logstash/process_ioc_test.rb
-#
-# The real LogStash::Event comes only with Logstash itself, so a small double stands
-# in: fields by [a][b] paths, and an error where the real one raises (a field below a
-# string).
 
 require "ipaddr"
+require_relative "support"
 
 ROOT = File.expand_path("../..", __dir__)
 SCRIPT = File.join(ROOT, "logstash", "process_ioc.rb")
 CONFIGURATIONS = %w[pipeline.conf pipeline-7x.conf].map { |name| File.join(ROOT, "logstash", name) }
 
-module LogStash
-  # The part of Logstash's event that scripts use.
-  class Event
-    def initialize(data = {})
-      @data = copy(data)
-    end
-
-    def get(path)
-      copy(names(path).reduce(@data) { |at, name| child(at, name) })
-    end
-
-    def set(path, value)
-      *parents, last = names(path)
-      target = parents.reduce(@data) do |at, name|
-        raise "could not set field #{name} on #{at.inspect}" unless at.is_a?(Hash)
-
-        at[name] = {} if at[name].nil?
-        at[name]
-      end
-      raise "could not set field #{last} on #{target.inspect}" unless target.is_a?(Hash)
-
-      target[last] = copy(value)
-    end
-
-    def remove(path)
-      *parents, last = names(path)
-      target = parents.reduce(@data) { |at, name| child(at, name) }
-      target.delete(last) if target.is_a?(Hash)
-    end
-
-    def tag(name)
-      @data["tags"] = Array(@data["tags"]) | [name]
-    end
-
-    private
-
-    # [a][b] or a bare top-level name.
-    def names(path)
-      return [path] unless path.include?("[") || path.include?("]")
-      raise "invalid field reference #{path}" unless path.match?(/\A(\[[^\[\],]+\])+\z/)
-
-      path.scan(/\[([^\[\]]+)\]/).flatten
-    end
-
-    def child(at, name)
-      at[name] if at.is_a?(Hash)
-    end
-
-    # What goes in and out is copied, as in Logstash: a script that changes what it
-    # got has not changed the event.
-    def copy(value)
-      case value
-      when Hash then value.to_h { |name, inner| [name.to_s, copy(inner)] }
-      when Array then value.map { |inner| copy(inner) }
-      when String then value.dup
-      else value
-      end
-    end
-  end
-end
-
-# The object in which Logstash evaluates a script, once for each use of it.
-class ScriptHost
-  # Collects what the script logs.
-  class Logger
-    attr_reader :lines
-
-    def initialize
-      @lines = []
-    end
-
-    %i[trace debug info warn error].each do |level|
-      define_method(level) { |message, details = {}| @lines << [level, message, details] }
-    end
-  end
-
-  attr_reader :logger
-
-  def initialize(&on_test)
-    @logger = Logger.new
-    define_singleton_method(:test) { |name, &block| on_test&.call(name, block) }
-    instance_eval(File.read(SCRIPT), SCRIPT, 1)
-  end
-
-  def self.registered(params = {})
-    new.tap { |host| host.register(params) }
-  end
-end
-
-# A `test "..." do ... end` block of the script.
-class TestBlock
-  def initialize(name, block)
-    @name = name
-    @host = ScriptHost.new
-    @expectations = []
-    instance_eval(&block)
-  end
-
-  def parameters
-    @host.register(yield)
-  end
-
-  def in_event
-    given = yield
-    @events = (given.is_a?(Hash) ? [given] : given).map { |data| LogStash::Event.new(data) }
-  end
-  alias in_events in_event
-
-  def expect(name, &block)
-    @expectations << [name, block]
-  end
-
-  def run(report)
-    results = @events.flat_map { |event| @host.filter(event) }
-    @expectations.each { |name, block| report.check("#{@name}: #{name}") { block.call(results) } }
-  end
-end
-
-# Counts, and names what failed.
-class Report
-  def initialize
-    @checks = 0
-    @failed = 0
-  end
-
-  def check(name)
-    @checks += 1
-    result = begin
-      yield ? nil : "is not so"
-    rescue StandardError => e
-      "#{e.class}: #{e.message}"
-    end
-    return if result.nil?
-
-    @failed += 1
-    puts "FAILED #{name}: #{result}"
-  end
-
-  def finish
-    puts "#{@checks} checks, #{@failed} failed"
-    exit(@failed.zero? && @checks.positive? ? 0 : 1)
-  end
-end
-
 def enrich(data, params = {})
   event = LogStash::Event.new(data)
-  [event, ScriptHost.registered(params).filter(event)]
+  [event, ScriptHost.registered(SCRIPT, params).filter(event)]
 end
 
 def found(value)
@@ -212,7 +65,7 @@ def check_values(report)
   report.check("a blank field name is the default") { event.get("[misp][event_id]") == ["2"] }
 
   # The way of older configurations: one field, one ruby filter behind each look-up.
-  host = ScriptHost.registered
+  host = ScriptHost.registered(SCRIPT)
   event = LogStash::Event.new(found("2#ip-dst"))
   host.filter(event)
   host.filter(event)
@@ -229,7 +82,7 @@ def check_values(report)
 end
 
 def check_failures(report)
-  host = ScriptHost.registered
+  host = ScriptHost.registered(SCRIPT)
   event = LogStash::Event.new({ "misp" => "a string" }.merge(found("2#url")))
   result = host.filter(event)
   report.check("a field in the way: the event lives, tagged and logged") do
@@ -314,8 +167,7 @@ def check_inline_code(report, path, text)
 end
 
 report = Report.new
-blocks = []
-ScriptHost.new { |name, block| blocks << TestBlock.new(name, block) }
+blocks = TestBlock.of(SCRIPT)
 report.check("the script has tests") { blocks.size >= 3 }
 blocks.each { |block| block.run(report) }
 check_contract(report)
