@@ -65,6 +65,7 @@ def register(params)
   @namespaces = Array(@settings["namespaces"]).map(&:to_s)
   @parents = @settings["parents"].to_s != "false"
   @fields = fields(@settings).map { |path, kind| [label(path), kind.to_s, *steps(path)] }
+  @widths = widths.freeze
   @networks = nil
   @networks_until = 0
   @trouble = nil
@@ -279,7 +280,7 @@ def forms(kind, value, networks)
   when "as" then text =~ /\A(?:asn? ?)?([0-9]{1,10})\z/i ? [["as", $1]] : []
   when "tlsh" then tlsh(text)
   when "x509", "ja3", "jarm", "hassh", "hasshserver" then [[kind, text.delete(":").downcase]]
-  else widths.key?(kind) ? digest(kind, text) : [[kind, text]]
+  else @widths.key?(kind) ? digest(kind, text) : [[kind, text]]
   end
 end
 
@@ -449,7 +450,7 @@ def widths
 end
 
 def digest(kind, text)
-  text.length == widths[kind] && text =~ /\A[0-9a-fA-F]+\z/ ? [[kind, text.downcase]] : []
+  text.length == @widths[kind] && text =~ /\A[0-9a-fA-F]+\z/ ? [[kind, text.downcase]] : []
 end
 
 def tlsh(text)
@@ -463,7 +464,7 @@ def named_hash(name, text)
   case kind
   when "tlsh" then tlsh(text)
   when "ssdeep", "impfuzzy", "vhash", "telfhash" then [[kind, text]]
-  else widths.key?(kind) ? digest(kind, text) : []
+  else @widths.key?(kind) ? digest(kind, text) : []
   end
 end
 
@@ -900,7 +901,7 @@ def described(namespace, value)
   when "mac-address" then { "type" => "mac-addr" }
   when "mutex" then { "type" => "mutex" }
   when "user-agent", "ja3", "jarm", "hassh", "hasshserver" then { "type" => "software" }
-  else widths.key?(namespace) ? { "type" => "file" } : { "type" => "artifact" }
+  else @widths.key?(namespace) ? { "type" => "file" } : { "type" => "artifact" }
   end
 end
 

@@ -104,27 +104,42 @@ end
 # The longest key that Logstash's filter finds, namespace and colon included.
 LONGEST = 250
 
+# What the loader calls a value: as it is, or by its SHA-256 where that is too long for
+# memcached (in base64, if it has a blank). docs/keys.md.
+def stored(namespace, value)
+  key = "#{namespace}:#{value}"
+  wire = value.include?(" ") ? (key.bytesize + 2) / 3 * 4 : key.bytesize
+  wire > LONGEST ? :hashed : :plain
+end
+
 # Every look-up by a field stands behind a guard on that same field, and the guard
-# lets no key through that Logstash's filter cannot ask for.
+# lets no key through that Logstash's filter cannot ask for, nor one under which the
+# loader keeps nothing.
 def check_guards(report, path, text)
   asked = look_ups(text)
   report.check("#{path}: look-ups are found in the text") { asked.size >= 10 }
+  bad = ["", " ", "\t", " a", "é", "ok\n#{'é' * 200}", "#{'é' * 300}\nok", "ok\n", "#{'é' * 126}"]
+  good = [1, 2, 160, 170, 175, 190, 225, 230, 235, 241, 242, 250, 300, 5000].flat_map { |n| ["a" * n, "a#{' ' * (n - 1)}"] }.uniq
   asked.each do |hashed, field, namespace, (guarded, pattern)|
     name = "#{File.basename(path)}: #{field}"
     report.check("#{name} has its guard") { hashed ? field == guarded.sub(/\]\z/, "_sha256]") : field == guarded }
-
-    room = LONGEST - "#{namespace}:".size
-    bad = ["", " ", "\t", "a b", "é", "ok\n#{'é' * 200}", "#{'é' * 300}\nok", "ok\n"]
-    bad << (hashed ? "a" * room : "a" * (room + 1))
-    good = hashed ? ["a" * (room + 1), "a" * 5000] : ["a", "!~", "a" * 230]
     bad.each { |key| report.check("#{name} keeps #{key[0, 8].inspect} out") { !pattern.match?(key) } }
-    good.each { |key| report.check("#{name} lets #{key[0, 8].inspect} in") { pattern.match?(key) } }
+    report.check("#{name} has a guard of printable ASCII") { pattern.source.start_with?("\\A") && pattern.source.end_with?("\\z") }
+  end
+  # Of an if and its else ifs the first that fits asks.
+  asked.group_by { |_, _, _, (guarded, _)| guarded }.each do |field, branches|
+    good.each do |value|
+      hashed, _, namespace, = branches.find { |_, _, _, (_, pattern)| pattern.match?(value) }
+      form = namespace && (hashed ? :hashed : :plain)
+      kept = stored(branches[0][2], value)
+      name = "#{File.basename(path)}: #{field} of #{value.size}#{' with blanks' if value.include?(' ')}"
+      report.check("#{name}: #{form.inspect} for #{kept}") { form.nil? ? value.size > 230 || value.include?(" ") : form == kept }
+    end
   end
 end
 
 # [whether by SHA-256, field of the key, namespace, [guarded field, pattern]] of each.
-# The resolved addresses are left out: code makes their keys, and check_inline_code
-# runs it.
+# Those of arrays are left out: code makes their keys, and check_inline_code runs it.
 def look_ups(text)
   guard = namespace = nil
   text.each_line.with_object([]) do |line, asked|
@@ -132,7 +147,7 @@ def look_ups(text)
     when %r{\bif (\[[^ ]+\]) =~ /(.*)/ \{} then guard = [$1, Regexp.new($2)]
     when /^\s*if / then guard = nil
     when /namespace => "([^"]+)"/ then namespace = $1
-    when /"(sha256:)?%\{(\[enrich\]\[key\]\[(?!resolved_)[^}]+)\}"\s*=>/ then asked << [$1, $2, namespace, guard]
+    when /"(sha256:)?%\{(\[enrich\]\[key\]\[(?!resolved_|mail_)[^}]+)\}"\s*=>/ then asked << [$1, $2, namespace, guard]
     end
   end
 end
@@ -140,7 +155,9 @@ end
 # Inline code, run as Logstash does: the body of a lambda that has `event`.
 def check_inline_code(report, path, text)
   name = File.basename(path)
-  spread, stale = text.scan(/code => '(.*?)'/m).flatten.map { |code| eval("lambda { |event| #{code} }") }
+  codes = text.scan(/code => '(.*?)'/m).flatten.map { |code| eval("lambda { |event| #{code} }") }
+  spread, stale, mails = codes.values_at(0, -1, codes.size > 2 ? 1 : 9)
+  check_mails(report, name, mails) if mails
 
   addresses = [" 1.2.3.4", "::FFFF:5.6.7.8", "2001:DB8::1", "fe80::1%eth0", "%eth0", "", nil, 7, "é", "x" * 300, "1.2.3.4"]
   event = LogStash::Event.new("dns" => { "resolved_ip" => addresses })
@@ -164,6 +181,19 @@ def check_inline_code(report, path, text)
     stale.call(event)
     report.check("#{name}: last load #{last.inspect}") { (event.get("tags") == ["_misp_stale"]) == tagged }
   end
+end
+
+def check_mails(report, name, mails)
+  event = LogStash::Event.new(
+    "email" => { "from" => { "address" => ["A <Mail@Evil.Example>"] }, "to" => { "address" => "é@x" },
+                 "cc" => { "address" => [nil, " ", "b@evil.example", "x" * 300, "mail@evil.example"] } }
+  )
+  mails.call(event)
+  keys = Array.new(8) { |i| event.get("[enrich][key][mail_#{i}]") }
+  report.check("#{name}: mail addresses") { keys == ["mail@evil.example", "b@evil.example"] + ["-"] * 6 }
+  event = LogStash::Event.new("email" => "text")
+  mails.call(event)
+  report.check("#{name}: no mail address") { event.get("[enrich][key]").values.uniq == ["-"] }
 end
 
 report = Report.new

@@ -59,8 +59,14 @@ module LogStash
 
     private
 
-    # [a][b] or a bare top-level name.
+    # [a][b] or a bare top-level name. Kept, as Logstash keeps them; for each thread, as
+    # several workers ask at once.
     def names(path)
+      known = (Thread.current[:field_references] ||= {})
+      known[path] ||= parsed(path)
+    end
+
+    def parsed(path)
       return [path] unless path.include?("[") || path.include?("]")
       raise "invalid field reference #{path}" unless path.match?(/\A(\[[^\[\],]+\])+\z/)
 
