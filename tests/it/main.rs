@@ -12,6 +12,7 @@ mod edges;
 mod fleet;
 mod hostile_misp;
 mod interrupt;
+mod kibana;
 mod logstash;
 mod memcached_faults;
 mod messages;
