@@ -101,7 +101,8 @@ def field_sets
       "[email][subject]" => "email-subject", "[email][message_id]" => "email-message-id",
       "[email][x_mailer]" => "email-x-mailer"
     }.merge(all_of(hashes, "hashes"), all_of(imphashes, "imphash"), all_of(mails, "email")),
-    # Winlogbeat's own fields: what arrives where no ingest pipeline has made ECS of it.
+    # What Winlogbeat and Elastic Agent send: the ingest pipelines that make ECS of it are
+    # behind Logstash.
     "sysmon" => {
       data["Hashes"] => "hashes", data["Hash"] => "hashes",
       data["SourceIp"] => "ip", data["DestinationIp"] => "ip", data["DestinationHostname"] => "host",

@@ -10,6 +10,7 @@ mod dalli_vectors;
 mod docs;
 mod edges;
 mod fleet;
+mod getting_started;
 mod hostile_misp;
 mod interrupt;
 mod kibana;
