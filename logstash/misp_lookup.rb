@@ -713,7 +713,8 @@ rescue StandardError, Timeout::Error
 end
 
 def answer(client, keys)
-  held = client.get_multi(keys)
+  # Dalli 3.2 calls the keys UTF-8, and they would not be found again as bytes.
+  held = client.get_multi(keys).map { |key, value| [key.b, value] }.to_h
   return held if held.key?(@heartbeat)
 
   # Either there is no heartbeat, or there is no server any more.

@@ -125,6 +125,24 @@ def check_settings(report)
   end
 end
 
+# What the Dallis of different Logstashes do differently.
+def check_answers(report)
+  script = host
+  asked = [script.key("email-subject", "März"), "misp-last-load".b]
+  [Encoding::UTF_8, Encoding::BINARY].each do |encoding|
+    client = Object.new
+    client.define_singleton_method(:get_multi) { |keys| keys.map { |key| [key.dup.force_encoding(encoding), "1#x"] }.to_h }
+    report.check("keys that come back as #{encoding}") { script.answer(client, asked).keys == asked }
+  end
+  gone = Object.new
+  gone.define_singleton_method(:get_multi) { |_| {} }
+  gone.define_singleton_method(:alive!) { raise IOError, "no server" }
+  report.check("no answer and no server") { script.answer(gone, asked).nil? }
+  empty = gone.clone
+  empty.define_singleton_method(:alive!) { true }
+  report.check("no answer, but a server") { script.answer(empty, asked) == {} }
+end
+
 # Whatever is in the fields: the event comes back, alone, and nothing is raised.
 def check_contract(report)
   random = Random.new(20_261_121)
@@ -161,5 +179,6 @@ blocks.each { |block| block.run(report) }
 check_forms(report)
 check_keys(report)
 check_settings(report)
+check_answers(report)
 check_contract(report)
 report.finish
