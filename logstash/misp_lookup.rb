@@ -57,6 +57,8 @@ def register(params)
   @settings = defaults.merge(params)
   %w[max_age timeout retry networks_ttl].each { |name| @settings[name] = at_least(0, name, Float(@settings[name])) }
   %w[max_keys max_matches].each { |name| @settings[name] = at_least(1, name, Integer(@settings[name])) }
+  raise ArgumentError, "max_keys must be #{most_keys} or less" if @settings["max_keys"] > most_keys
+
   @prefix = @settings["prefix"].to_s
   @heartbeat = "#{@prefix}-last-load".b.freeze
   @networks_key = "#{@prefix}-networks".b.freeze
@@ -69,8 +71,16 @@ def register(params)
   @networks = nil
   @networks_until = 0
   @trouble = nil
+  @told_until = 0
   @lock = Mutex.new
   open_places
+end
+
+# A request of so many of the longest keys fits into the buffer of a socket (below). A
+# larger one would have to wait for a server that does not read, and Dalli's waiting
+# there has no end.
+def most_keys
+  500
 end
 
 def at_least(least, name, number)
@@ -610,9 +620,11 @@ end
 
 # One line in the log when something begins and one when it is over.
 def tell(trouble)
-  return if trouble == @trouble
+  # Of a ring one server may be gone, and every other event another's.
+  return if trouble == @trouble || clock < @told_until
 
   @trouble = trouble
+  @told_until = clock + @settings["retry"]
   logger.warn("misp_lookup: memcached #{trouble ? "is #{trouble.tr('_', ' ')}" : 'answers, and is fresh'}")
 end
 
@@ -729,7 +741,7 @@ def connect(place)
   # counts, and how soon to try again is decided here and not by Dalli.
   Dalli::Client.new([place[:server]], socket_timeout: @patience / 2, socket_max_failures: 1,
                                       socket_failure_delay: nil, down_retry_delay: 60,
-                                      serializer: plain, compressor: plain)
+                                      sndbuf: 262_144, serializer: plain, compressor: plain)
 end
 
 # The loader neither serialises nor compresses. What somebody else has put there with

@@ -114,7 +114,7 @@ def check_settings(report)
   host("answers" => FRESH.merge("misp-ip:192.0.2.1" => huge)).filter(event)
   report.check("the newest of a megabyte") { event.get("[misp][event_id]").last == "200000" }
 
-  [{ "max_agee" => 1 }, { "timeout" => -1 }, { "timeout" => "soon" }, { "sets" => ["none"] }, { "max_keys" => 0 },
+  [{ "max_agee" => 1 }, { "timeout" => -1 }, { "timeout" => "soon" }, { "sets" => ["none"] }, { "max_keys" => 0 }, { "max_keys" => 501 },
    { "answers" => nil, "servers" => [] }, { "answers" => nil, "distribution" => "any" }].each do |params|
     report.check("#{params} is refused") do
       host(params)

@@ -35,6 +35,12 @@ def look
   [Array(event.get("tags")).sort, event.get("[misp][lookup]")]
 end
 
+# An event of as many long keys as there may be: what is written must not wait either.
+def look_wide
+  event = LogStash::Event.new("user_agent" => { "original" => Array.new(500) { |i| "#{i}#{'x' * 230}" } })
+  HOST.filter(event)
+end
+
 # As several workers do it, at the same time.
 def looks(count)
   Array.new(WORKERS) { Thread.new { Array.new(count) { look } } }.flat_map(&:value)
@@ -75,11 +81,17 @@ report.check("loaded: the hit, no tag") { settle(HIT) }
 
 wish("stop")
 $slowest = 0.0
+began = clock
+look_wide
+report.check("stopped: a request that nobody reads") { clock - began < LIMIT + GRACE / 4 }
 report.check("stopped: the tag") { settle(SILENT) }
 report.check("no event waited longer than its limit (#{$slowest.round(2)} s)") { $slowest < LIMIT + GRACE / 4 }
 wish("continue")
 report.check("going on: the hit, no tag") { settle(HIT) }
 
+# It says so when its next line is due.
+limit = clock + 30
+sleep 0.02 until look && HOST.logger.lines.last[1].include?("answers") || clock > limit
 lines = HOST.logger.lines.map { |_, text, _| text }
 report.check("the log says when it begins and when it is over: #{lines}") do
   lines.first == "misp_lookup: memcached is silent" && lines.last == "misp_lookup: memcached answers, and is fresh" && lines.size < 40
