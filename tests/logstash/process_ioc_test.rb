@@ -43,7 +43,8 @@ def check_contract(report)
   # A fixed seed: a failure comes again.
   random = Random.new(20_261_121)
   alphabet = ["7", "12", "#", "#", ",", ",", "md5", "ip-dst|port", " ", "\xff", "é", "\n", "-", ""]
-  2000.times do
+  # JRuby is slow until it is warm, and has the same ones first.
+  (RUBY_ENGINE == "jruby" ? 200 : 2000).times do
     value = Array.new(random.rand(12)) { alphabet.sample(random: random) }.join
     value = value.b if random.rand(2).zero?
     event, result = enrich(found(value))
