@@ -57,6 +57,7 @@ def register(params)
   @settings = defaults.merge(params)
   %w[max_age timeout retry networks_ttl].each { |name| @settings[name] = at_least(0, name, Float(@settings[name])) }
   %w[max_keys max_matches].each { |name| @settings[name] = at_least(1, name, Integer(@settings[name])) }
+  at_least(0.01, "timeout", @settings["timeout"])
   raise ArgumentError, "max_keys must be #{most_keys} or less" if @settings["max_keys"] > most_keys
 
   @prefix = @settings["prefix"].to_s
@@ -605,7 +606,7 @@ end
 def look_up(keys)
   wanted = clock >= @networks_until ? [@networks_key] : []
   held, silent = ask(wanted + keys)
-  learn_networks(held[@networks_key]) if held.key?(@heartbeat) && !wanted.empty?
+  learn_networks(held) unless wanted.empty?
   trouble = silent ? "silent" : age_trouble(held[@heartbeat])
   tell(trouble)
   [held, trouble]
@@ -633,14 +634,16 @@ end
 def networks_in_use
   return @networks if @networks
 
-  held, = ask([@networks_key])
-  learn_networks(held[@networks_key]) if held.key?(@heartbeat)
+  learn_networks(ask([@networks_key]).first)
   @networks || {}
 end
 
-def learn_networks(text)
+# Without the heartbeat nobody has answered; with it no list means no networks.
+def learn_networks(held)
+  return unless held.key?(@heartbeat)
+
   lists = { "4" => 32, "6" => 128 }
-  read = text.to_s.split(";").map do |part|
+  read = held[@networks_key].to_s.split(";").map do |part|
     family, _, lengths = part.partition(":")
     bits = lists[family.strip] || next
     [bits, lengths.split(",").map(&:strip).grep(/\A[0-9]{1,3}\z/).map(&:to_i).select { |n| n <= bits }.sort.reverse]
@@ -681,23 +684,32 @@ def ask(keys)
   @ring ? ask_ring(keys) : ask_any(keys)
 end
 
-# Every server has every key: one is asked, and the next where it is silent.
+# Every server has every key: one is asked, and the next where it is silent or has lost
+# its data.
 def ask_any(keys)
+  empty = nil
   @places.size.times do |i|
     index = (@preferred + i) % @places.size
     held = ask_place(@places[index], keys)
-    next if held.nil?
-
-    @preferred = index
-    return [held, false]
+    if held && held.key?(@heartbeat)
+      @preferred = index
+      return [held, false]
+    end
+    empty ||= held
   end
-  [{}, true]
+  [empty || {}, empty.nil?]
 end
 
-# Every key is on one server, the heartbeat on each.
+# Every key is on one server, the loader's own keys are on each. The oldest load counts.
 def ask_ring(keys)
-  answers = keys.group_by { |key| place_of(key) }.map { |index, some| ask_place(@places[index], some) }
-  [answers.compact.reduce({}, :merge), answers.any?(&:nil?)]
+  own, others = keys.partition { |key| key == @networks_key }
+  shares = others.group_by { |key| place_of(key) }
+  shares = @places.each_index.map { |index| [index, []] }.to_h if shares.empty?
+  answers = shares.map { |index, some| ask_place(@places[index], own + some) }
+  held = answers.compact.reduce({}, :merge)
+  beats = answers.compact.map { |answer| answer[@heartbeat] }
+  beats.all? ? held[@heartbeat] = beats.min_by(&:to_i) : held.delete(@heartbeat)
+  [beats.empty? ? {} : held, answers.any?(&:nil?)]
 end
 
 # nil: silent. The heartbeat goes last, and memcached answers in order: with it, all

@@ -114,7 +114,7 @@ def check_settings(report)
   host("answers" => FRESH.merge("misp-ip:192.0.2.1" => huge)).filter(event)
   report.check("the newest of a megabyte") { event.get("[misp][event_id]").last == "200000" }
 
-  [{ "max_agee" => 1 }, { "timeout" => -1 }, { "timeout" => "soon" }, { "sets" => ["none"] }, { "max_keys" => 0 }, { "max_keys" => 501 },
+  [{ "max_agee" => 1 }, { "timeout" => -1 }, { "timeout" => 0 }, { "timeout" => "soon" }, { "sets" => ["none"] }, { "max_keys" => 0 }, { "max_keys" => 501 },
    { "answers" => nil, "servers" => [] }, { "answers" => nil, "distribution" => "any" }].each do |params|
     report.check("#{params} is refused") do
       host(params)
@@ -141,6 +141,27 @@ def check_answers(report)
   empty = gone.clone
   empty.define_singleton_method(:alive!) { true }
   report.check("no answer, but a server") { script.answer(empty, asked) == {} }
+end
+
+# Several servers, each of which answers what it is told to here; nil: nothing.
+def check_servers(report)
+  servers = { "servers" => %w[192.0.2.1:11211 192.0.2.2:11211], "answers" => nil }
+  beat = "misp-last-load"
+  [
+    ["replicate", [nil, { beat => "7", "k" => "v" }], { beat => "7", "k" => "v" }, false, "the second where the first is silent"],
+    ["replicate", [{}, { beat => "7" }], { beat => "7" }, false, "the second where the first is empty"],
+    ["replicate", [{}, nil], {}, false, "empty is not silent"],
+    ["replicate", [nil, nil], {}, true, "silent"],
+    ["ring", [{ beat => "9" }, { beat => "7" }], { beat => "7" }, false, "the oldest load of a ring"],
+    ["ring", [{ beat => "9" }, {}], {}, false, "one of a ring is empty"],
+    ["ring", [{ beat => "9", "k" => "v" }, nil], { beat => "9", "k" => "v" }, true, "one of a ring is silent"],
+    ["ring", [nil, nil], {}, true, "a silent ring"]
+  ].each do |distribution, answers, held, silent, name|
+    script = host(servers.merge("distribution" => distribution))
+    script.define_singleton_method(:ask_place) { |place, _| answers[place[:server] == "192.0.2.1:11211" ? 0 : 1] }
+    report.check(name) { script.ask(["misp-networks".b]) == [held, silent] }
+    report.check("#{name}, once more") { script.ask(["misp-networks".b]) == [held, silent] }
+  end
 end
 
 # Whatever is in the fields: the event comes back, alone, and nothing is raised.
@@ -181,5 +202,6 @@ check_forms(report)
 check_keys(report)
 check_settings(report)
 check_answers(report)
+check_servers(report)
 check_contract(report)
 report.finish
