@@ -98,10 +98,11 @@ class ScriptHost
 
     def initialize
       @lines = []
+      @lock = Mutex.new
     end
 
     %i[trace debug info warn error].each do |level|
-      define_method(level) { |message, details = {}| @lines << [level, message, details] }
+      define_method(level) { |message, details = {}| @lock.synchronize { @lines << [level, message, details] } }
     end
   end
 
