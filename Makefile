@@ -36,11 +36,13 @@ demo: rust ## see it work: a sample MISP, a real memcached, look-ups, Falco's ru
 	$(CARGO) build --release --locked
 	@$(PROGRAM) demo
 
-test: rust ## all tests: the program's, the benchmark's, Logstash's filter
+test: rust ## all tests: the program's, the benchmark's, Logstash's filters on MRI and JRuby
 	@$(call need,gcc memcached openssl ruby ruby-dalli time)
+	@$(call want,jruby)
 	$(CARGO) test --locked
 	$(CARGO) test --locked --bench load
 	ruby tests/logstash/process_ioc_test.rb
+	ruby tests/logstash/misp_lookup_test.rb
 
 bench: rust ## how fast a load is, beside what the machine can do (ARGS="...")
 	@$(call need,gcc memcached time)
@@ -74,10 +76,12 @@ install: ## program, manual page, completions, documentation with example and Lo
 	$(PROGRAM) completions fish > $(SHARE)/fish/vendor_completions.d/misp2memcached.fish
 	install -m 0644 misp2memcached.example.yaml README.md CHANGELOG.md LICENSE $(DOC)
 	install -m 0644 docs/*.md $(DOC)/docs
-	install -m 0644 logstash/* $(DOC)/logstash
+	cp -R logstash/. $(DOC)/logstash
+	chmod -R u=rwX,go=rX $(DOC)/logstash
 
 deps: ## what the other targets need from the distribution
 	@$(call need,gcc memcached openssl ruby ruby-dalli time)
+	@$(call want,jruby)
 
 rust:
 	@command -v $(CARGO) >/dev/null || { echo "there is no cargo: install Rust, https://rustup.rs" >&2; exit 1; }
@@ -100,4 +104,16 @@ if [ -n "$$missing" ]; then \
     echo "$$install"; \
     $$install || { $$root apt-get update && $$install; }; \
 fi
+endef
+
+# The same for a package that a distribution may not have: without it its tests are
+# left out, which they say.
+define want
+command -v $(1) >/dev/null || { \
+    command -v apt-get >/dev/null || { echo "without $(1): its tests are left out"; exit 0; }; \
+    root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+    apt-cache show $(1) >/dev/null 2>&1 || $$root apt-get update || true; \
+    $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(1) || \
+        echo "without $(1): its tests are left out"; \
+}
 endef

@@ -1,6 +1,7 @@
 //! What was typed: the command line as plain data. Help, man page and completions
 //! come out of this definition.
 
+use crate::kibana::{INDICES, Version};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -55,6 +56,8 @@ pub enum Command {
     Status(Output),
     /// Try the configuration, MISP, memcached and every output.
     Check(Output),
+    /// Print saved objects for Kibana, with links to this MISP.
+    Kibana(Kibana),
     /// See it work with a sample MISP and a memcached of its own.
     Demo,
     /// Print the completions of a shell.
@@ -102,6 +105,18 @@ pub struct Lookup {
     /// Print one JSON object a line, one for each value, in order.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Flags of `kibana`.
+#[derive(Debug, Args)]
+pub struct Kibana {
+    /// For which Kibana: 7 is for 7.11 to 8.7, 8 for 8.8 and later.
+    #[arg(long, value_enum, default_value = "8", value_name = "VERSION")]
+    pub version: Version,
+
+    /// The indices of the data view, as Kibana writes them.
+    #[arg(long, default_value = INDICES, value_name = "PATTERN")]
+    pub index: String,
 }
 
 /// How `status` and `check` print.

@@ -11,6 +11,7 @@
 //! - [`falco`]: lists and rules
 //! - [`pass`]: window, plan, guard, and one pass in order
 //! - [`lookup`]: from what a log shows to keys, and back (pure)
+//! - [`kibana`]: saved objects for Kibana (pure)
 //! - [`report`]: what a pass did, for people and programs (pure)
 //! - [`demo`]: a sample MISP, for the demo and for the tests
 //! - [`error`]: what ends a run, and its exit code
@@ -30,6 +31,7 @@ pub mod error;
 pub mod falco;
 pub mod indicator;
 pub mod interrupt;
+pub mod kibana;
 pub mod ledger;
 pub mod lock;
 pub mod lookup;

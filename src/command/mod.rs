@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod kibana;
 mod load;
 mod lookup;
 mod man;
@@ -48,6 +49,7 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Lookup(flags) => lookup::run(&reader(cli)?, flags),
         Command::Status(output) => status::run(&reader(cli)?, output.json),
         Command::Check(output) => check::run(&configured(cli)?, output.json),
+        Command::Kibana(flags) => kibana::run(&reader(cli)?, flags),
         Command::Demo => demo::run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();

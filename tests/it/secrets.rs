@@ -76,7 +76,7 @@ fn nothing_left(scene: &Scene) {
     }
 }
 
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 13] = [
     &["load", "-vv"],
     &["load", "-vv", "--full"],
     &["load", "-vv", "--dry-run"],
@@ -86,6 +86,7 @@ const COMMANDS: [&[&str]; 12] = [
     &["lookup", "-vv", "--json", "x"],
     &["status", "-vv"],
     &["status", "-vv", "--json"],
+    &["kibana"],
     &["check", "-vv"],
     &["check", "-vv", "--json"],
     &["man"],

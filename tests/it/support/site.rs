@@ -29,6 +29,7 @@ pub struct Held {
     pub stats: Option<String>,
     pub last_load: Option<String>,
     pub networks: Option<String>,
+    pub namespaces: Option<String>,
 }
 
 /// Bytes and times of the files of a directory.
@@ -47,8 +48,9 @@ impl Held {
             let value = all.remove(format!("{prefix}-{name}").as_bytes());
             value.map(|v| String::from_utf8(v).expect("own values are ASCII"))
         };
-        let (stats, last_load, networks) = (own("stats"), own("last-load"), own("networks"));
-        Held { indicators: all, stats, last_load, networks }
+        let (stats, last_load) = (own("stats"), own("last-load"));
+        let (networks, namespaces) = (own("networks"), own("namespaces"));
+        Held { indicators: all, stats, last_load, networks, namespaces }
     }
 
     /// One indicator's value as text.
