@@ -4,7 +4,7 @@
 //! over tens of thousands at once.
 
 use super::ttl::ExpiresAt;
-use crate::indicator::MispType;
+use crate::indicator::{MispType, Namespace, Namespaces};
 
 /// One tag to add or to take away.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,7 @@ pub struct Change<'a> {
 pub struct Changes {
     arena: Vec<u8>,
     items: Vec<Item>,
+    added_to: Namespaces,
 }
 
 impl Changes {
@@ -63,6 +64,16 @@ impl Changes {
         });
     }
 
+    /// Remembers that a tag is added to a key of this namespace.
+    pub fn adds_to(&mut self, namespace: Namespace) {
+        self.added_to.insert(namespace);
+    }
+
+    /// The namespaces in which keys may be new.
+    pub fn added_to(&self) -> Namespaces {
+        self.added_to
+    }
+
     /// Number of changes.
     pub fn len(&self) -> usize {
         self.items.len()
@@ -82,6 +93,7 @@ impl Changes {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.items.clear();
+        self.added_to = Namespaces::default();
     }
 
     /// Forgets the changes from `len` on.

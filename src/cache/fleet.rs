@@ -282,7 +282,7 @@ impl Fleet {
     /// [`Kind::Unavailable`]: no server that can be reached holds all of the keys.
     /// On a ring a missing server is an error, since it may hold what is asked for.
     pub fn get(&mut self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Vec<u8>>>> {
-        self.begin_get(keys)?.finish(self).map(|(_, values)| values)
+        self.begin_get(keys)?.finish(self).map(|answers| answers.values)
     }
 
     /// Asks for the values of some keys. The servers work on it until
@@ -323,6 +323,14 @@ pub struct Asked {
     of: Whom,
 }
 
+/// The keys that were asked for, and the value of each that has one.
+pub struct Answers {
+    /// As they were asked for.
+    pub keys: Vec<Vec<u8>>,
+    /// In the order of the keys.
+    pub values: Vec<Option<Vec<u8>>>,
+}
+
 enum Whom {
     /// The server that was asked for all of them.
     One(usize),
@@ -331,17 +339,17 @@ enum Whom {
 }
 
 impl Asked {
-    /// The keys, and the value of each that has one.
+    /// Waits for them.
     ///
     /// # Errors
     /// As [`Fleet::get`].
-    pub fn finish(self, fleet: &mut Fleet) -> Result<(Vec<Vec<u8>>, Vec<Option<Vec<u8>>>)> {
+    pub fn finish(self, fleet: &mut Fleet) -> Result<Answers> {
         let Asked { keys, of } = self;
         match of {
             Whom::One(index) => {
                 let server = fleet.members[index].server.as_mut().map_err(|e| e.clone())?;
                 match server.finish_get(keys.len()) {
-                    Ok(values) => Ok((keys, values)),
+                    Ok(values) => Ok(Answers { keys, values }),
                     // Another one holds the same.
                     Err(e) if e.kind() == Kind::Unavailable => {
                         fleet.lose(index, e);
@@ -360,7 +368,7 @@ impl Asked {
                         }
                     }
                 }
-                Ok((keys, values))
+                Ok(Answers { keys, values })
             }
         }
     }

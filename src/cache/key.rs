@@ -71,7 +71,7 @@ impl Keys {
         format!("{}-networks", self.prefix).into_bytes()
     }
 
-    /// `PREFIX-namespaces`: those that have keys; absent while keys are added.
+    /// `PREFIX-namespaces`: those that have keys; absent while the first ones are added.
     pub fn namespaces(&self) -> Vec<u8> {
         format!("{}-namespaces", self.prefix).into_bytes()
     }

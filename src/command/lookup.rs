@@ -23,7 +23,7 @@ impl Ask for Fleet {
     }
 
     fn finish(&mut self, asked: Asked) -> Result<Answers> {
-        asked.finish(self).map(|(keys, values)| Answers { keys, values })
+        asked.finish(self).map(|answers| Answers { keys: answers.keys, values: answers.values })
     }
 }
 

@@ -6,10 +6,12 @@
 
 mod check;
 pub mod namespace;
+pub mod namespaces;
 pub mod split;
 pub mod types;
 
 pub use check::Skip;
 pub use namespace::{Category, Namespace};
+pub use namespaces::Namespaces;
 pub use split::split;
 pub use types::MispType;

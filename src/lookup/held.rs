@@ -2,36 +2,36 @@
 //! lengths of its networks and the namespaces that have keys. Pure.
 
 use super::networks::Networks;
-use crate::indicator::Namespace;
+use crate::indicator::{Namespace, Namespaces};
 
 /// What may be found at all. By default: in any namespace, and no networks, which is
 /// what a reader has to think of a cache that says nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     networks: Networks,
-    /// By code; `None`: any.
-    namespaces: Option<[bool; Namespace::ALL.len()]>,
+    namespaces: Namespaces,
+}
+
+impl Default for Held {
+    fn default() -> Held {
+        Held::parse(None, None)
+    }
 }
 
 impl Held {
     /// From the values of `PREFIX-networks` and `PREFIX-namespaces`. The latter is
-    /// absent while a pass adds keys. Namespaces of another version are left out:
-    /// nothing here could ask for them.
+    /// absent while a pass adds the first keys of a namespace.
     pub fn parse(networks: Option<&[u8]>, namespaces: Option<&[u8]>) -> Held {
-        let namespaces = namespaces.map(|names| {
-            let mut held = [false; Namespace::ALL.len()];
-            let names = String::from_utf8_lossy(names);
-            for namespace in names.split(',').filter_map(|name| Namespace::from_name(name.trim())) {
-                held[usize::from(namespace.code())] = true;
-            }
-            held
-        });
-        Held { networks: networks.map(Networks::parse).unwrap_or_default(), namespaces }
+        let namespaces = namespaces.map(|names| Namespaces::parse(&String::from_utf8_lossy(names)));
+        Held {
+            networks: networks.map(Networks::parse).unwrap_or_default(),
+            namespaces: namespaces.unwrap_or_else(Namespaces::all),
+        }
     }
 
     /// In any namespace, and with these networks.
     pub fn with_networks(networks: Networks) -> Held {
-        Held { networks, namespaces: None }
+        Held { networks, namespaces: Namespaces::all() }
     }
 
     /// The prefix lengths in use.
@@ -41,7 +41,7 @@ impl Held {
 
     /// Whether this namespace may have keys.
     pub fn has(&self, namespace: Namespace) -> bool {
-        self.namespaces.is_none_or(|held| held[usize::from(namespace.code())])
+        self.namespaces.contains(namespace)
     }
 }
 

@@ -4,7 +4,7 @@
 //! they come; removals wait until the whole pass is known; `misp-networks`,
 //! `misp-namespaces`, `misp-last-load` and `misp-stats` are written last.
 
-use super::applier::Applier;
+use super::applier::{Applier, look_everywhere};
 use super::falco_files;
 use super::guard;
 use super::left_out;
@@ -24,7 +24,7 @@ use crate::cache::bulk::Applied;
 use crate::cache::fleet::Fleet;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::indicator::Namespace;
+use crate::indicator::{Namespace, Namespaces};
 use crate::ledger::header::Header;
 use crate::ledger::{Ledger, SUMMARY};
 use crate::lock::Lock;
@@ -145,13 +145,6 @@ pub(super) fn choose(fleet: &mut Fleet) -> Result<Choice> {
     Ok(window::choose(&stats))
 }
 
-/// Lets readers look in every namespace until the pass is over: it may add the
-/// first key of one.
-fn look_everywhere(fleet: &mut Fleet) -> Result<()> {
-    let key = fleet.keys().namespaces();
-    fleet.delete_everywhere(&key)
-}
-
 /// The rules of a plan by configuration and MISP's clock, for a ledger of so many indicators.
 ///
 /// Where there are none the ledger's events prove nothing: MISP may have answered
@@ -209,13 +202,11 @@ impl Pass<'_> {
             change.clear_removals()?;
             change.commit()?;
         }
-        if !plan.fetch.is_empty() {
-            look_everywhere(fleet)?;
-        }
         // Before anything else rewrites these headers.
         self.known.extend(plan.marks.iter().copied());
+        let told = self.stored_summary()?.map_or_else(Namespaces::default, |summary| summary.with_keys());
         let applied = thread::scope(|scope| {
-            let applier = Applier::start(scope, fleet, index.now);
+            let applier = Applier::start(scope, fleet, index.now, told);
             let mut writer = Writer::new(ledger, applier, &terms, &self.known);
             // An expiry that was switched off is still running in memcached.
             writer.tell_all = otherwise;
@@ -334,11 +325,16 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// What the ledger held when it was last read to the end; `None` where it changed since.
+    fn stored_summary(&self) -> Result<Option<Summary>> {
+        Ok(self.ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice(&s).ok()))
+    }
+
     /// What the ledger holds: read anew where it changed since it was last read to
     /// the end, else as it was stored.
     fn summary(&self, fleet: &Fleet, terms: &Terms, report: &mut Report) -> Result<Summary> {
         let ledger = self.ledger;
-        let stored = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
+        let stored = self.stored_summary()?;
         let mut files = falco_files::Files::new(self.config, terms.now, ledger)?;
         let read = stored.is_none() || files.wants_records();
         let summary = match &stored {
@@ -372,7 +368,7 @@ impl Pass<'_> {
         }
         let keys = fleet.keys().clone();
         fleet.set_everywhere(&keys.networks(), summary.networks.as_bytes())?;
-        fleet.set_everywhere(&keys.namespaces(), summary.with_keys().as_bytes())?;
+        fleet.set_everywhere(&keys.namespaces(), summary.with_keys().to_string().as_bytes())?;
         fleet.set_everywhere(&keys.last_load(), now.to_string().as_bytes())?;
         fleet.set_everywhere(&keys.stats(), summary.keys().to_string().as_bytes())
     }

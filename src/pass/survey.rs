@@ -6,7 +6,7 @@
 
 use crate::cache::key::{Keys, MAX_WIRE_KEY};
 use crate::error::Result;
-use crate::indicator::Namespace;
+use crate::indicator::{Namespace, Namespaces};
 use crate::ledger::Ledger;
 use crate::ledger::record::Record;
 use ipnet::IpNet;
@@ -50,9 +50,9 @@ impl Summary {
     }
 
     /// The value of `misp-namespaces`: those that have keys.
-    pub fn with_keys(&self) -> String {
-        let names: Vec<&str> = self.namespaces.iter().filter(|(_, h)| h.keys > 0).map(|(name, _)| &**name).collect();
-        names.join(",")
+    pub fn with_keys(&self) -> Namespaces {
+        let held = self.namespaces.iter().filter(|(_, holding)| holding.keys > 0);
+        held.filter_map(|(name, _)| Namespace::from_name(name)).collect()
     }
 
     /// Indicators of all namespaces.

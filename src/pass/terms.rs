@@ -71,6 +71,9 @@ impl Terms {
         if !record.namespace.is_cached() {
             return;
         }
+        if !remove {
+            changes.adds_to(record.namespace);
+        }
         let write = |key: &mut Vec<u8>| self.keys.indicator_into(record.namespace, record.value, key);
         changes.push(write, event, record.kind, remove, expires);
     }

@@ -41,7 +41,7 @@ fn a_new_prefix_leaves_nothing_of_the_old_one() {
     site.config.memcached("");
     site.pass(&[]);
     assert_eq!(site.held(), before);
-    assert_eq!(site.memcached.keys().len(), 5 + 3 + 1);
+    assert_eq!(site.memcached.keys().len(), 5 + 4 + 1);
 }
 
 /// What the new filter does not let pass goes, once somebody says that it may.
