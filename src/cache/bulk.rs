@@ -1,7 +1,7 @@
 //! Changes applied to one server in bulk.
 //!
 //! A tag whose key is new costs one quiet `ms` in add mode, answered only if the
-//! key is there already. Those few are read with their CAS value, merged and
+//! key is there already. Those few, and those that are known to be there beforehand, are read with their CAS value, merged and
 //! written back under it; a key that changed in between is read again.
 
 use super::changes::{Change, Changes};
@@ -49,7 +49,8 @@ impl std::ops::AddAssign for Applied {
 }
 
 impl Server {
-    /// Applies the changes; those for which `mine` is false are left out.
+    /// Applies the changes; those for which `mine` is false are left out. Of those
+    /// for which `known` is true the key is probably there already.
     ///
     /// # Errors
     /// [`crate::error::Kind::Unavailable`]: the connection broke; some changes may be done.
@@ -57,12 +58,13 @@ impl Server {
         &mut self,
         changes: &Changes,
         mine: impl Fn(&[u8]) -> bool,
+        known: &[bool],
         expiry: Expiry,
         now: u64,
     ) -> Result<Applied> {
         let mut done = Applied::default();
         let mut again = Vec::new();
-        self.add_new(changes, &mine, now, &mut done, &mut again)?;
+        self.add_new(changes, &mine, known, now, &mut done, &mut again)?;
         if !again.is_empty() {
             // One round for all changes of a key: a key in 20,000 events is merged once.
             again.sort_unstable_by(|a, b| changes.get(*a as usize).key.cmp(changes.get(*b as usize).key));
@@ -76,6 +78,7 @@ impl Server {
         &mut self,
         changes: &Changes,
         mine: &impl Fn(&[u8]) -> bool,
+        known: &[bool],
         now: u64,
         done: &mut Applied,
         again: &mut Vec<u32>,
@@ -95,7 +98,7 @@ impl Server {
                 if !mine(first.key) {
                     continue;
                 }
-                if first.remove {
+                if first.remove || known[start] {
                     again.extend(start as u32..next as u32);
                     continue;
                 }

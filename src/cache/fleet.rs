@@ -12,6 +12,7 @@ use super::enforce::{Mended, Wanted};
 use super::key::Keys;
 use super::merge::Expiry;
 use super::ring::Ring;
+use super::sent::Sent;
 use super::server::Server;
 use crate::config::{Distribution, Memcached};
 use crate::error::{Error, Kind, Result};
@@ -26,6 +27,8 @@ pub struct Fleet {
     keys: Keys,
     /// Members lost since [`Fleet::newly_lost`] was last asked.
     lost: Vec<usize>,
+    /// Keys to which tags were added, by whoever holds them.
+    sent: Sent,
 }
 
 /// A server of the configuration.
@@ -73,7 +76,7 @@ impl Fleet {
         let ring = ring(config, &addresses);
         let members: Vec<Member> =
             addresses.into_iter().zip(servers).map(|(address, server)| Member { address, server }).collect();
-        let fleet = Fleet { members, ring, keys: Keys::new(&config.prefix), lost: Vec::new() };
+        let fleet = Fleet { members, ring, keys: Keys::new(&config.prefix), lost: Vec::new(), sent: Sent::default() };
         if fleet.live().is_empty() {
             return Err(fleet.none_left());
         }
@@ -203,7 +206,9 @@ impl Fleet {
     pub fn apply_on(&mut self, which: &[usize], changes: &Changes, expiry: Expiry, now: u64) -> Result<Applied> {
         let ring = self.ring.clone();
         let mine = |index: usize, key: &[u8]| ring.as_ref().is_none_or(|r| r.server(key) == index);
-        let results = self.on(which, |index, server| server.apply(changes, |key| mine(index, key), expiry, now))?;
+        let known: Vec<bool> = changes.iter().map(|change| !change.remove && self.sent.note(change.key)).collect();
+        let job = |index, server: &mut Server| server.apply(changes, |key| mine(index, key), &known, expiry, now);
+        let results = self.on(which, job)?;
         let mut total = Applied::default();
         for (i, (_, applied)) in results.into_iter().enumerate() {
             if i == 0 || ring.is_some() {

@@ -18,6 +18,7 @@ pub mod key;
 pub mod merge;
 pub mod reply;
 pub mod ring;
+pub mod sent;
 pub mod server;
 mod stream;
 mod tls;
