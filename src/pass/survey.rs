@@ -72,7 +72,8 @@ pub fn survey(
     mut each: impl FnMut(u64, Record<'_>) -> Result<()>,
 ) -> Result<Summary> {
     let rounds = records.div_ceil(HELD_KEYS).max(1);
-    let mut holdings: BTreeMap<Namespace, Holding> = BTreeMap::new();
+    // By code: a map would cost more than the rest of the loop.
+    let mut holdings = [Holding::default(); Namespace::ALL.len()];
     let mut lengths: BTreeSet<(bool, u8)> = BTreeSet::new();
     let mut memory = 0;
     let stem = keys.indicator(Namespace::Ip, "").len() as u64;
@@ -87,7 +88,7 @@ pub fn survey(
                 return Ok(());
             }
             if round == 0 {
-                holdings.entry(record.namespace).or_default().indicators += 1;
+                holdings[usize::from(record.namespace.code())].indicators += 1;
                 let tag = record.kind.name().len() as u64 + 2 + u64::from(event.max(1).ilog10());
                 memory += tag + record.value.len().min(MAX_WIRE_KEY) as u64;
                 if record.namespace == Namespace::Cidr
@@ -107,14 +108,13 @@ pub fn survey(
         hashes.sort_unstable();
         hashes.dedup();
         for hash in hashes {
-            if let Some(namespace) = Namespace::from_code((hash >> 56) as u8) {
-                holdings.entry(namespace).or_default().keys += 1;
-            }
+            holdings[(hash >> 56) as usize].keys += 1;
         }
     }
-    memory += holdings.values().map(|h| h.keys).sum::<u64>() * (ITEM_BYTES + stem + 6);
+    memory += holdings.iter().map(|h| h.keys).sum::<u64>() * (ITEM_BYTES + stem + 6);
+    let named = Namespace::ALL.iter().map(|n| (n.name().to_owned(), holdings[usize::from(n.code())]));
     Ok(Summary {
-        namespaces: holdings.into_iter().map(|(n, h)| (n.name().to_owned(), h)).collect(),
+        namespaces: named.filter(|(_, holding)| holding.indicators > 0).collect(),
         networks: networks(&lengths),
         memory,
     })
