@@ -35,6 +35,26 @@ fn a_value_near_the_item_limit_keeps_the_newest_events() {
     assert!(value.ends_with(",599#domain"), "{value}");
 }
 
+/// One value, listed by every one of 20,000 events: its key is merged as often as
+/// there are lists of changes, not as often as there are events.
+#[test]
+fn a_key_in_twenty_thousand_events() {
+    const EVENTS: u64 = 20_000;
+    let site = Site::with(World::new(), &[]);
+    for _ in 0..EVENTS {
+        site.misp.world().add_event(event(&[("domain", "everywhere.example")]), NOW - DAY);
+    }
+    site.misp.set_now(Some(NOW));
+    let report = site.pass(&[]);
+    println!("first load: {} s", report["seconds"]);
+    let all = |from: u64| (from..=EVENTS).map(|id| format!("{id}#domain")).collect::<Vec<_>>().join(",");
+    assert_eq!(site.held().value("misp-domain:everywhere.example"), Some(&*all(1)));
+    (1..=100).for_each(|id| assert!(site.misp.world().delete_event(id)));
+    let report = site.pass(&[]);
+    println!("100 of them go: {} s", report["seconds"]);
+    assert_eq!(site.held().value("misp-domain:everywhere.example"), Some(&*all(101)));
+}
+
 /// The events that a value has room for go: those that it had no room for come in,
 /// by the ledger's word; also where the pass that took them out was cut off.
 #[test]
