@@ -52,6 +52,14 @@ fn what_falco_refused_is_offered_again() {
     let refused = load(&file);
     assert_eq!(refused.code, Some(73), "{}", refused.stderr);
     assert!(!rules().contains("2.2.2.2") && memcached.get(b"misp-stats") == stats);
+    // Nothing tells readers where keys are, so that they find the first ones of a namespace.
+    assert_eq!(memcached.get(b"misp-namespaces"), None);
+    let found = run(&["--config", &file.display().to_string(), "lookup", "2.2.2.2", "3.3.0.0/16"], &[]);
+    assert!(
+        found.stdout.contains("misp-ip:2.2.2.2") && found.stdout.contains("misp-cidr:3.3.0.0/16"),
+        "{}",
+        found.stdout
+    );
     // It still does, so the run still fails: nobody may believe that all is well.
     assert_eq!(load(&file).code, Some(73));
 
@@ -62,4 +70,5 @@ fn what_falco_refused_is_offered_again() {
     assert_eq!(misp.count("/attributes/restSearch"), 0, "MISP had no news");
     assert_eq!(memcached.get(b"misp-stats").as_deref(), Some(&b"4"[..]));
     assert_eq!(memcached.get(b"misp-networks").as_deref(), Some(&b"4:16"[..]));
+    assert_eq!(memcached.get(b"misp-namespaces").as_deref(), Some(&b"cidr,ip"[..]));
 }
