@@ -16,6 +16,7 @@ use packaging::Rules;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -193,9 +194,17 @@ fn exit_codes_of_files_and_arguments() {
 
 #[test]
 fn exit_code_of_the_queue() {
-    let manager = Manager::holding(&[("misp-ip:203.0.113.7", "7#ip-dst")]);
+    let mut manager = Manager::holding(&[("misp-ip:203.0.113.7", "7#ip-dst")]);
     let queue = manager.site.config.directory().join("queue");
     let alert = manager.alert(&listed());
+    // Nobody reads: the kernel takes so many and no more.
+    manager.configure("1s");
+    let filler = UnixDatagram::unbound().unwrap();
+    filler.set_nonblocking(true).unwrap();
+    while filler.send_to(b"x", &queue).is_ok() {}
+    let (full, _) = manager.run(&alert);
+    assert_eq!(full.code, Some(5), "{}", full.stderr);
+    assert!(full.stderr.contains("it is full"), "{}", full.stderr);
     let Manager { queue: socket, site } = manager;
     drop(socket);
     let file = site.config.directory().join("misp2memcached.yaml").display().to_string();
