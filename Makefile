@@ -65,11 +65,11 @@ lint: rust ## formatting, clippy and the documentation's links, without a warnin
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
 # `make build && sudo make install`: root, who may have no cargo, installs what you built.
-install: ## program, manual page, completions, documentation with example and Logstash's files
+install: ## program, manual page, completions, documentation with example, Logstash's and Wazuh's files
 	if command -v $(CARGO) >/dev/null; then $(MAKE) build; else test -x $(PROGRAM) || { echo "run make build first" >&2; exit 1; }; fi
 	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/misp2memcached
 	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \
-	    $(SHARE)/fish/vendor_completions.d $(DOC)/docs $(DOC)/logstash
+	    $(SHARE)/fish/vendor_completions.d $(DOC)/docs $(DOC)/logstash $(DOC)/packaging
 	$(PROGRAM) man > $(SHARE)/man/man1/misp2memcached.1
 	$(PROGRAM) completions bash > $(SHARE)/bash-completion/completions/misp2memcached
 	$(PROGRAM) completions zsh > $(SHARE)/zsh/site-functions/_misp2memcached
@@ -77,7 +77,8 @@ install: ## program, manual page, completions, documentation with example and Lo
 	install -m 0644 misp2memcached.example.yaml README.md CHANGELOG.md LICENSE $(DOC)
 	install -m 0644 docs/*.md $(DOC)/docs
 	cp -R logstash/. $(DOC)/logstash
-	chmod -R u=rwX,go=rX $(DOC)/logstash
+	cp -R packaging/. $(DOC)/packaging
+	chmod -R u=rwX,go=rX $(DOC)/logstash $(DOC)/packaging
 
 deps: ## what the other targets need from the distribution
 	@$(call need,gcc memcached openssl ruby ruby-dalli time)

@@ -4,6 +4,7 @@
 use crate::kibana::{INDICES, Version};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "Exit codes:
@@ -58,6 +59,8 @@ pub enum Command {
     Check(Output),
     /// Print saved objects for Kibana, with links to this MISP.
     Kibana(Kibana),
+    /// Look a Wazuh alert up: an integration of Wazuh.
+    Wazuh(Wazuh),
     /// See it work with a sample MISP and a memcached of its own.
     Demo,
     /// Print the completions of a shell.
@@ -117,6 +120,37 @@ pub struct Kibana {
     /// The indices of the data view, as Kibana writes them.
     #[arg(long, default_value = INDICES, value_name = "PATTERN")]
     pub index: String,
+}
+
+const WAZUH_EXIT_CODES: &str = "Exit codes, those of Wazuh's own integrations:
+  0   looked up, and answered if anything matched
+  2   no alert file named
+  4   memcached gave no answer; the queue was told so
+  5   Wazuh's queue did not take the answer
+  6   the alert file cannot be read
+  7   the alert file holds no JSON
+  78  the configuration is wrong";
+
+/// Arguments of `wazuh`, as Wazuh's integratord passes them.
+#[derive(Debug, Args)]
+#[command(after_help = WAZUH_EXIT_CODES)]
+pub struct Wazuh {
+    /// The file with the alert, in JSON.
+    #[arg(value_name = "ALERT")]
+    pub alert: PathBuf,
+
+    /// What Wazuh passes besides: API key, hook URL, options. Only the word `debug`
+    /// means something: say more on standard error.
+    #[arg(value_name = "MORE", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub more: Vec<OsString>,
+}
+
+impl Wazuh {
+    /// Whether one of the further arguments is `debug`. Their places cannot be relied
+    /// on: Wazuh splits its command at blanks, so that empty ones get lost.
+    pub fn debug(&self) -> bool {
+        self.more.iter().any(|word| word == "debug")
+    }
 }
 
 /// How `status` and `check` print.

@@ -12,6 +12,7 @@
 //! - [`pass`]: window, plan, guard, and one pass in order
 //! - [`lookup`]: from what a log shows to keys, and back (pure)
 //! - [`kibana`]: saved objects for Kibana (pure)
+//! - [`wazuh`]: from a Wazuh alert to values, and from matches to an answer (pure)
 //! - [`report`]: what a pass did, for people and programs (pure)
 //! - [`demo`]: a sample MISP, for the demo and for the tests
 //! - [`error`]: what ends a run, and its exit code
@@ -39,3 +40,4 @@ pub mod misp;
 pub mod pass;
 pub mod report;
 pub mod state;
+pub mod wazuh;

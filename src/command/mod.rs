@@ -7,6 +7,7 @@ mod load;
 mod lookup;
 mod man;
 mod status;
+mod wazuh;
 
 use crate::cli::{Cli, Command, Load};
 use crate::config::{self, Config, Loaded, Sources};
@@ -50,6 +51,7 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Status(output) => status::run(&reader(cli)?, output.json),
         Command::Check(output) => check::run(&configured(cli)?, output.json),
         Command::Kibana(flags) => kibana::run(&reader(cli)?, flags),
+        Command::Wazuh(flags) => wazuh::run(&reader(cli)?, flags),
         Command::Demo => demo::run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -86,7 +88,9 @@ fn state_directory(config: &Config) -> Result<PathBuf> {
 }
 
 fn start_log(cli: &Cli) {
-    let level = match (cli.quiet, cli.verbose) {
+    let debug = matches!(&cli.command, Some(Command::Wazuh(flags)) if flags.debug());
+    let verbose = cli.verbose.max(u8::from(debug));
+    let level = match (cli.quiet, verbose) {
         (true, _) => LevelFilter::Error,
         (_, 0) => LevelFilter::Info,
         (_, 1) => LevelFilter::Debug,

@@ -2,7 +2,7 @@
 //! clock, no server; only the URL is tidied (its trailing slash goes).
 
 use super::problem::{Problem, quoted};
-use super::{Config, Falco, FilterClause, Misp, Span, memcached, nearest::nearest};
+use super::{Config, Falco, FilterClause, Misp, Span, Wazuh, memcached, nearest::nearest};
 use crate::indicator::{Category, MispType};
 use reqwest::Url;
 use secrecy::ExposeSecret;
@@ -34,6 +34,7 @@ pub(super) fn check(config: &mut Config) -> Vec<Problem> {
     }
     falco(config, &mut problems);
     not_empty(&mut problems, [("state.directory", config.state.directory.as_deref())]);
+    wazuh(&config.wazuh, &mut problems);
     problems
 }
 
@@ -209,6 +210,16 @@ fn falco(config: &Config, problems: &mut Vec<Problem>) {
             "found true, but the section `network`, whose addresses Falco's lists hold, is off; set network.enabled to true",
         ));
     }
+}
+
+fn wazuh(wazuh: &Wazuh, problems: &mut Vec<Problem>) {
+    not_empty(problems, [("wazuh.queue", Some(wazuh.queue.as_path()))]);
+    for (index, field) in wazuh.fields.iter().enumerate() {
+        if field.split('.').any(|name| name.is_empty() || name.chars().any(char::is_whitespace)) {
+            problems.push(Problem::found(&format!("wazuh.fields[{index}]"), quoted(field)));
+        }
+    }
+    at_least_a_second(problems, "wazuh.timeout", wazuh.timeout);
 }
 
 pub(super) fn not_empty<const N: usize>(problems: &mut Vec<Problem>, paths: [(&str, Option<&Path>); N]) {

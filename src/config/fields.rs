@@ -1,7 +1,7 @@
 //! Test support: every key path that the structs know.
 
 use super::decode::fields_of;
-use super::{Category, Config, Falco, FilterClause, Memcached, Misp, State, Tls};
+use super::{Category, Config, Falco, FilterClause, Memcached, Misp, State, Tls, Wazuh};
 
 /// `memcached.host`, ..., `misp.filter[].orgs`, ...
 pub(super) fn all() -> Vec<String> {
@@ -13,6 +13,7 @@ pub(super) fn all() -> Vec<String> {
             "hash" | "network" | "web" | "other" => fields_of::<Category>(),
             "falco" => fields_of::<Falco>(),
             "state" => fields_of::<State>(),
+            "wazuh" => fields_of::<Wazuh>(),
             new => panic!("name the struct of the section {new} here"),
         };
         paths.extend(fields.iter().map(|field| format!("{section}.{field}")));

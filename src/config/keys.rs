@@ -80,6 +80,10 @@ const KEYS: &[(&str, &str)] = &[
     ("falco.domain_list", PATH),
     ("falco.falco_binary", "the path of the falco program, or \"\" for no check"),
     ("state.directory", "the path of a directory"),
+    ("wazuh.queue", "the path of Wazuh's queue, a unix socket"),
+    ("wazuh.fields", "a list of fields of an alert, such as \"data.srcip\""),
+    ("wazuh.fields[]", "a field of an alert: names with dots between them, such as \"data.srcip\""),
+    ("wazuh.timeout", SPAN_FORMS),
     // Behind misp's: a `ca_file` in the wrong place is more likely to be that one.
     ("memcached.tls.ca_file", PATH),
     ("memcached.tls.cert_file", PATH),

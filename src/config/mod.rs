@@ -58,6 +58,9 @@ pub struct Config {
     /// Where the ledger and the lock live.
     #[serde(default)]
     pub state: State,
+    /// The integration of Wazuh, which only the command `wazuh` reads.
+    #[serde(default)]
+    pub wazuh: Wazuh,
 }
 
 /// The memcached servers.
@@ -352,6 +355,28 @@ pub enum FalcoPriority {
     Notice,
     Informational,
     Debug,
+}
+
+/// What the command `wazuh` looks up, and where it answers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Wazuh {
+    /// The socket of Wazuh's queue.
+    pub queue: PathBuf,
+    /// Fields of an alert whose values are looked up, as paths with dots; the first that matches comes first.
+    pub fields: Vec<String>,
+    /// How long the look-up may take, and then the answer: later alerts wait meanwhile.
+    pub timeout: Span,
+}
+
+impl Default for Wazuh {
+    fn default() -> Self {
+        Wazuh {
+            queue: "/var/ossec/queue/sockets/queue".into(),
+            fields: crate::wazuh::fields::DEFAULT.iter().map(ToString::to_string).collect(),
+            timeout: Span::seconds(2),
+        }
+    }
 }
 
 /// The program's own files.

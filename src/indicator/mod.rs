@@ -5,6 +5,7 @@
 //! [`types`], every rule about a value in `check`.
 
 mod check;
+mod default_category;
 pub mod namespace;
 pub mod namespaces;
 pub mod split;

@@ -15,6 +15,7 @@ mod url;
 
 use super::held::Held;
 use crate::indicator::Namespace;
+use std::net::IpAddr;
 
 /// Longest value that is looked up: MISP keeps no longer one (its column's size),
 /// so a longer one cannot match.
@@ -55,6 +56,11 @@ pub fn candidates_in(namespace: Namespace, value: &str) -> Vec<Candidate> {
         forms.push(namespace, typed.trimmed);
     });
     forms.list
+}
+
+/// The address that `value` is, in any of the spellings that are looked up.
+pub fn address_of(value: &str) -> Option<IpAddr> {
+    address::parse(&Typed::new(value)?.plain)
 }
 
 /// The value and, where it has characters beyond U+FFFF, what MISP makes of them:

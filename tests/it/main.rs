@@ -29,4 +29,5 @@ mod secured;
 mod support;
 mod tls;
 mod verify;
+mod wazuh;
 mod worlds;

@@ -76,7 +76,7 @@ fn nothing_left(scene: &Scene) {
     }
 }
 
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 14] = [
     &["load", "-vv"],
     &["load", "-vv", "--full"],
     &["load", "-vv", "--dry-run"],
@@ -87,6 +87,7 @@ const COMMANDS: [&[&str]; 13] = [
     &["status", "-vv"],
     &["status", "-vv", "--json"],
     &["kibana"],
+    &["wazuh", "-vv", "/nonexistent/alert", KEY, "https://misp.example/"],
     &["check", "-vv"],
     &["check", "-vv", "--json"],
     &["man"],
@@ -107,7 +108,7 @@ fn all(scene: &Scene, what: &str) -> Vec<Option<i32>> {
 fn every_command_where_all_is_well() {
     let scene = scene();
     let codes = all(&scene, "well");
-    assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), COMMANDS.len() - 2, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), COMMANDS.len() - 3, "{codes:?}");
     let seen = fs::read_to_string(seen(scene.configuration.directory())).unwrap();
     assert!(seen.contains("PATH=") && seen.contains("-V") && seen.contains("--config"), "{seen}");
 }
