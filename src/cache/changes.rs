@@ -139,6 +139,12 @@ impl Changes {
 mod tests {
     use super::*;
 
+    /// Hundreds of thousands are held at once.
+    #[test]
+    fn a_change_is_small() {
+        assert_eq!(size_of::<Item>(), 24);
+    }
+
     #[test]
     fn what_was_pushed_comes_back() {
         let md5 = MispType::from_name("md5").unwrap();

@@ -341,6 +341,18 @@ mod tests {
         assert_eq!(state(), before);
     }
 
+    /// Older versions take no file in which they could not read every record.
+    #[test]
+    fn a_file_that_may_hold_contexts_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(directory.path()).unwrap();
+        assert_eq!(ledger.meta("format").unwrap().unwrap(), FORMAT);
+        ledger.allow_context().unwrap();
+        drop(ledger);
+        let ledger = Ledger::open(directory.path()).unwrap();
+        assert_eq!(ledger.meta("format").unwrap().unwrap(), b"2");
+    }
+
     #[test]
     fn a_newer_file_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();

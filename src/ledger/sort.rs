@@ -284,6 +284,12 @@ mod tests {
         out
     }
 
+    /// Hundreds of thousands are held at once.
+    #[test]
+    fn an_entry_is_small() {
+        assert_eq!(size_of::<Entry>(), 32);
+    }
+
     /// Whoever looks into the directory: a run has no name that could be opened.
     #[test]
     fn a_run_on_disk_has_no_name() {

@@ -214,6 +214,29 @@ fn a_refill_without_misp_says_the_same() {
     same(&site, &[], "another list");
 }
 
+/// It is not fetched while somebody edits it, so what is known of it answers another list.
+#[test]
+fn an_event_that_is_kept_says_nothing_under_another_list() {
+    let mut world = World::new();
+    world.add_event(Event::new("e").with(Attribute::new("domain", "a.example")), NOW - DAY);
+    assert!(world.publish(1, NOW - DAY));
+    let mut site = Site::new(world);
+    site.config.misp("published: true\n");
+    site.misp.set_now(Some(NOW));
+    ask_for(&mut site, &["threat_level"]);
+    site.pass(&[]);
+    assert_eq!(site.shown(), ["misp-domain:a.example 1#domain#4"]);
+    site.misp.world().event_mut(1).unwrap().published = false;
+    site.pass(&[]);
+    assert_eq!(site.shown(), ["misp-domain:a.example 1#domain#4"]);
+    ask_for(&mut site, &["org"]);
+    site.pass(&[]);
+    assert_eq!(site.shown(), ["misp-domain:a.example 1#domain"]);
+    assert!(site.misp.world().publish(1, NOW));
+    site.pass(&["--full"]);
+    assert_eq!(site.shown(), ["misp-domain:a.example 1#domain#ORGNAME"]);
+}
+
 #[test]
 fn without_the_key_nothing_is_said_or_asked() {
     let mut world = World::new();
