@@ -233,7 +233,7 @@ fn an_event_that_is_kept_says_nothing_under_another_list() {
     site.pass(&[]);
     assert_eq!(site.shown(), ["misp-domain:a.example 1#domain"]);
     assert!(site.misp.world().publish(1, NOW));
-    site.pass(&["--full"]);
+    site.pass(&[]);
     assert_eq!(site.shown(), ["misp-domain:a.example 1#domain#ORGNAME"]);
 }
 
