@@ -108,7 +108,7 @@ impl Server {
                     let change = changes.get(i);
                     if let Some(t) = ttl::wire(change.expires, now) {
                         expires = Some(expires.map_or(t, |e| ttl::later(e, t)));
-                        group.push(Tag { event: change.event, kind: change.kind.name() });
+                        group.push(Tag { event: change.event, kind: change.kind.name(), context: change.context });
                     }
                 }
                 let Some(expires) = expires else { continue };

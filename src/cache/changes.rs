@@ -11,6 +11,8 @@ use crate::indicator::{MispType, Namespace, Namespaces};
 struct Item {
     start: u32,
     len: u16,
+    /// Bytes of the context, which stands behind the key.
+    context_len: u16,
     kind: MispType,
     remove: bool,
     /// Unix seconds; 0: never.
@@ -31,6 +33,8 @@ pub struct Change<'a> {
     pub remove: bool,
     /// When the key goes, if the tag is added.
     pub expires: ExpiresAt,
+    /// What stands behind the tag's type, if it is added.
+    pub context: &'a str,
 }
 
 /// A list of changes, in the order they were pushed.
@@ -50,12 +54,16 @@ impl Changes {
         kind: MispType,
         remove: bool,
         expires: ExpiresAt,
+        context: &str,
     ) {
         let start = self.arena.len();
         write_key(&mut self.arena);
+        let len = self.arena.len() - start;
+        self.arena.extend_from_slice(context.as_bytes());
         self.items.push(Item {
             start: start as u32,
-            len: (self.arena.len() - start) as u16,
+            len: len as u16,
+            context_len: context.len() as u16,
             kind,
             remove,
             // memcached's clock has 32 bits too; a moment beyond them is as good as never.
@@ -108,12 +116,16 @@ impl Changes {
     pub fn get(&self, index: usize) -> Change<'_> {
         let item = &self.items[index];
         let start = item.start as usize;
+        let behind = start + usize::from(item.len);
+        let context = &self.arena[behind..behind + usize::from(item.context_len)];
         Change {
-            key: &self.arena[start..start + usize::from(item.len)],
+            key: &self.arena[start..behind],
             event: item.event,
             kind: item.kind,
             remove: item.remove,
             expires: (item.expires != 0).then_some(u64::from(item.expires)),
+            // Pushed as text; checking nothing is free, and most have none.
+            context: std::str::from_utf8(context).unwrap_or_default(),
         }
     }
 
@@ -127,15 +139,28 @@ impl Changes {
 mod tests {
     use super::*;
 
+    /// Hundreds of thousands are held at once.
+    #[test]
+    fn a_change_is_small() {
+        assert_eq!(size_of::<Item>(), 24);
+    }
+
     #[test]
     fn what_was_pushed_comes_back() {
         let md5 = MispType::from_name("md5").unwrap();
         let mut changes = Changes::default();
-        changes.push(|k| k.extend_from_slice(b"misp-md5:aa"), 7, md5, false, Some(1_795_000_000));
-        changes.push(|k| k.extend_from_slice(b"misp-md5:b"), 1 << 40, md5, true, None);
+        changes.push(|k| k.extend_from_slice(b"misp-md5:aa"), 7, md5, false, Some(1_795_000_000), "a#b");
+        changes.push(|k| k.extend_from_slice(b"misp-md5:b"), 1 << 40, md5, true, None, "");
         let all: Vec<Change> = changes.iter().collect();
-        let add = Change { key: b"misp-md5:aa", event: 7, kind: md5, remove: false, expires: Some(1_795_000_000) };
-        let remove = Change { key: b"misp-md5:b", event: 1 << 40, kind: md5, remove: true, expires: None };
+        let add = Change {
+            key: b"misp-md5:aa",
+            event: 7,
+            kind: md5,
+            remove: false,
+            expires: Some(1_795_000_000),
+            context: "a#b",
+        };
+        let remove = Change { key: b"misp-md5:b", event: 1 << 40, kind: md5, remove: true, expires: None, context: "" };
         assert_eq!(all, [add, remove]);
         changes.truncate(1);
         changes.truncate(1);

@@ -45,11 +45,13 @@ pub enum Expiry {
 pub fn merge(present: Option<Present<'_>>, changes: &[Change<'_>], expiry: Expiry, now: u64, limit: usize) -> Action {
     let before: Vec<Tag> = present.map(|p| value::parse(p.value).collect()).unwrap_or_default();
     let is = |tag: &Tag, c: &Change| tag.event == c.event && tag.kind == c.kind.name();
-    let mut tags: Vec<Tag> = before.iter().copied().filter(|t| !changes.iter().any(|c| c.remove && is(t, c))).collect();
+    // What is added takes the place of the same tag with another context.
+    let goes = |c: &Change| c.remove || ttl::wire(c.expires, now).is_some();
+    let mut tags: Vec<Tag> = before.iter().copied().filter(|t| !changes.iter().any(|c| is(t, c) && goes(c))).collect();
     let mut wanted_ttl: Option<u64> = None;
     for add in changes.iter().filter(|c| !c.remove) {
         let Some(t) = ttl::wire(add.expires, now) else { continue };
-        tags.push(Tag { event: add.event, kind: add.kind.name() });
+        tags.push(Tag { event: add.event, kind: add.kind.name(), context: add.context });
         wanted_ttl = Some(wanted_ttl.map_or(t, |w| ttl::later(w, t)));
     }
     if tags.is_empty() {
@@ -80,7 +82,7 @@ mod tests {
     const LIMIT: usize = 1000;
 
     fn change(event: u64, kind: &str, remove: bool, expires: Option<u64>) -> Change<'static> {
-        Change { key: b"k", event, kind: MispType::from_name(kind).unwrap(), remove, expires }
+        Change { key: b"k", event, kind: MispType::from_name(kind).unwrap(), remove, expires, context: "" }
     }
 
     fn here(value: &[u8], ttl: i64) -> Option<Present<'_>> {
@@ -115,6 +117,26 @@ mod tests {
     fn added_and_removed_at_once_is_added() {
         let both = [change(2, "md5", true, None), change(2, "md5", false, None)];
         assert_eq!(merge(here(b"2#md5", -1), &both, Expiry::Delivered, NOW, LIMIT), Action::Nothing);
+    }
+
+    #[test]
+    fn another_context_takes_the_place_of_the_old_one() {
+        let add = [Change { context: "b#c", ..change(2, "md5", false, None) }];
+        let expect = |before: &[u8], after: &[u8]| {
+            assert_eq!(merge(here(before, -1), &add, Expiry::Delivered, NOW, LIMIT), store(after, 0));
+        };
+        expect(b"1#md5#x,2#md5#z#y", b"1#md5#x,2#md5#b#c");
+        expect(b"2#md5", b"2#md5#b#c");
+        expect(b"2#md5#a,2#sha1#a", b"2#md5#b#c,2#sha1#a");
+        assert_eq!(merge(here(b"2#md5#b#c", -1), &add, Expiry::Refilled, NOW, LIMIT), Action::Nothing);
+        // Away again, and gone by event and type whatever stands behind them.
+        let bare = [change(2, "md5", false, None)];
+        assert_eq!(merge(here(b"2#md5#b#c", -1), &bare, Expiry::Delivered, NOW, LIMIT), store(b"2#md5", 0));
+        let gone = [change(2, "md5", true, None)];
+        assert_eq!(merge(here(b"1#md5#x,2#md5#b", -1), &gone, Expiry::Delivered, NOW, LIMIT), store(b"1#md5#x", 0));
+        // What has expired replaces nothing.
+        let old = [change(2, "md5", false, Some(NOW - 1))];
+        assert_eq!(merge(here(b"2#md5#b", -1), &old, Expiry::Refilled, NOW, LIMIT), Action::Nothing);
     }
 
     #[test]

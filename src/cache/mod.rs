@@ -1,6 +1,6 @@
 //! memcached: keys, values, and the way there.
 //!
-//! - Pure: [`key`], [`value`], [`ttl`], [`merge`], [`reply`], [`ring`], [`changes`], [`encode`]
+//! - Pure: [`key`], [`value`], [`context`], [`ttl`], [`merge`], [`reply`], [`ring`], [`changes`], [`encode`]
 //! - How servers are reached: [`address`], [`dialer`], `tls`
 //! - One socket: `stream`, [`connection`]; what a server is asked over it: [`server`]; and
 //!   what is changed there: [`bulk`]; held against what it must be: [`enforce`]
@@ -10,6 +10,7 @@ pub mod address;
 pub mod bulk;
 pub mod changes;
 pub mod connection;
+pub mod context;
 pub mod dialer;
 pub mod encode;
 pub mod enforce;

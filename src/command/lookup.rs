@@ -31,18 +31,13 @@ pub(super) fn run(config: &Config, flags: &Lookup) -> Result<u8> {
     let namespace = flags.namespace.as_deref().map(namespace).transpose()?;
     let mut fleet = Fleet::open(&config.memcached)?;
     let url = (!config.misp.url.is_empty()).then_some(config.misp.url.as_str());
+    let names: Vec<&'static str> = config.memcached.context.iter().map(|field| field.name()).collect();
+    let show = Show { json: flags.json, url, names: &names };
     let mut out = BufWriter::new(io::stdout().lock());
     let result = if flags.values == ["-"] {
-        look(
-            &mut fleet,
-            namespace,
-            read_lines(BufReader::with_capacity(INPUT_BYTES, io::stdin())),
-            flags.json,
-            url,
-            &mut out,
-        )
+        look(&mut fleet, namespace, read_lines(BufReader::with_capacity(INPUT_BYTES, io::stdin())), show, &mut out)
     } else {
-        look(&mut fleet, namespace, flags.values.iter().cloned().map(Ok), flags.json, url, &mut out)
+        look(&mut fleet, namespace, flags.values.iter().cloned().map(Ok), show, &mut out)
     };
     match result {
         Ok(summary) => Ok(if summary.matched > 0 { 0 } else { NOTHING_FOUND }),
@@ -65,25 +60,36 @@ enum Stop {
     Error(Error),
 }
 
+/// How matches are shown.
+#[derive(Clone, Copy)]
+struct Show<'a> {
+    json: bool,
+    /// MISP's address.
+    url: Option<&'a str>,
+    /// The names of what follows the type in values.
+    names: &'a [&'static str],
+}
+
 /// Looks the values up and prints what was found.
 fn look(
     fleet: &mut Fleet,
     namespace: Option<Namespace>,
     values: impl Iterator<Item = io::Result<String>>,
-    json: bool,
-    url: Option<&str>,
+    show: Show<'_>,
     out: &mut impl Write,
 ) -> Result<Summary, Stop> {
     let keys = fleet.keys().clone();
-    let mut table = Table::new(url);
+    let mut table = Table::new(show.url, !show.names.is_empty());
     let mut closed = false;
     let scope = namespace.map_or(Scope::Any, Scope::Within);
     let looked = stream(fleet, &keys, scope, values, |step| {
         let written = match step {
-            Step::Found(found) if json => found.write_json(out),
-            Step::Found(found) => table.add(&found, out),
+            Step::Found(mut found) => {
+                found.name_fields(show.names);
+                if show.json { found.write_json(out) } else { table.add(&found, out) }
+            }
             // Whoever writes the values waits for the answers.
-            Step::Pause if json => out.flush(),
+            Step::Pause if show.json => out.flush(),
             Step::Pause => table.write_rows(out).and_then(|()| out.flush()),
         };
         written.map_err(|e| {
@@ -95,7 +101,7 @@ fn look(
         |e: io::Error| if e.kind() == ErrorKind::BrokenPipe { Stop::Closed } else { Stop::Error(cannot_print(&e)) };
     match looked {
         Ok(summary) => {
-            if !json {
+            if !show.json {
                 table.finish(out).map_err(finished)?;
             }
             out.flush().map_err(finished)?;
@@ -110,7 +116,7 @@ fn look(
 pub(super) fn as_table(fleet: &mut Fleet, values: &[&str], url: &str) -> Result<String> {
     let mut out = Vec::new();
     let values = values.iter().map(|v| Ok((*v).to_owned()));
-    match look(fleet, None, values, false, Some(url), &mut out) {
+    match look(fleet, None, values, Show { json: false, url: Some(url), names: &[] }, &mut out) {
         Ok(_) | Err(Stop::Closed) => Ok(String::from_utf8_lossy(&out).into_owned()),
         Err(Stop::Error(e)) => Err(e),
     }

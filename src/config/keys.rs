@@ -23,6 +23,14 @@ const KEYS: &[(&str, &str)] = &[
     ),
     ("memcached.distribution", "replicate or ring"),
     ("memcached.prefix", "1 to 64 of the letters A-Z, a-z, digits, `_`, `.` and `-`"),
+    (
+        "memcached.context",
+        "a list of category, attribute_uuid, event_uuid, event_info, threat_level, tlp, org, first_seen or last_seen",
+    ),
+    (
+        "memcached.context[]",
+        "category, attribute_uuid, event_uuid, event_info, threat_level, tlp, org, first_seen or last_seen",
+    ),
     ("memcached.timeout", SPAN_FORMS),
     ("memcached.tls", "a section with ca_file, cert_file, key_file or server_name, or with nothing below it"),
     ("memcached.username", "1 to 128 printable ASCII characters without blank and colon"),

@@ -25,6 +25,11 @@ pub(super) fn check(memcached: &Memcached, problems: &mut Vec<Problem>) {
     if memcached.port == 0 {
         problems.push(Problem::found("memcached.port", 0));
     }
+    for (i, field) in memcached.context.iter().enumerate() {
+        if memcached.context[..i].contains(field) {
+            problems.push(Problem::found(&format!("memcached.context[{i}]"), format!("{} twice", field.name())));
+        }
+    }
     if !memcached.servers.is_empty() && memcached.host != default.host {
         let found =
             format!("{} beside `servers`; write it there as well, or take one of the two out", quoted(&memcached.host));

@@ -5,6 +5,7 @@
 //! work. Unknown keys are errors with line and column.
 
 mod check;
+mod context;
 mod decode;
 mod exposed;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod problem;
 mod span;
 mod token;
 
+pub use context::ContextField;
 pub use load::{Loaded, Sources, load};
 pub use span::{Since, Span};
 
@@ -78,6 +80,8 @@ pub struct Memcached {
     pub distribution: Distribution,
     /// First part of every key: `PREFIX-NAMESPACE:VALUE`.
     pub prefix: String,
+    /// What follows `EVENTID#TYPE` in values, in this order, each behind a `#`.
+    pub context: Vec<ContextField>,
     /// How long to wait for a connection, an answer, or room to write.
     pub timeout: Span,
     /// Speak TLS; on as soon as the section is there, with or without keys in it.
@@ -100,6 +104,7 @@ impl Default for Memcached {
             servers: Vec::new(),
             distribution: Distribution::Replicate,
             prefix: "misp".into(),
+            context: Vec::new(),
             timeout: Span::seconds(10),
             tls: None,
             username: None,

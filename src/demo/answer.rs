@@ -212,7 +212,11 @@ fn rest_search(request: &Request, path: &str, world: &World, options: &Options) 
         if !std::mem::take(&mut first) {
             body.push(b',');
         }
-        if serde_json::to_writer(&mut body, &Row::new(world, event, attribute)).is_err() {
+        let mut row = Row::new(world, event, attribute);
+        if search.context {
+            row.add_context(world, event);
+        }
+        if serde_json::to_writer(&mut body, &row).is_err() {
             return broken(path);
         }
     }

@@ -49,6 +49,20 @@ pub(super) struct RowEvent<'a> {
     pub(super) info: Text<'a>,
     pub(super) orgc_id: Text<'a>,
     uuid: Text<'a>,
+    // What `includeContext` adds, as far as the sample knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    threat_level_id: Option<Text<'a>>,
+    #[serde(rename = "Tag", default, skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<RowTag<'a>>>,
+    #[serde(rename = "Orgc", default, skip_serializing_if = "Option::is_none")]
+    creator: Option<RowOrganisation<'a>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RowOrganisation<'a> {
+    id: Text<'a>,
+    name: Text<'a>,
+    uuid: Text<'a>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,20 +86,24 @@ fn digits<'a>(number: u64) -> Text<'a> {
     Cow::Owned(number.to_string())
 }
 
+impl<'a> RowTag<'a> {
+    fn new(world: &World, name: &'a str) -> RowTag<'a> {
+        let label = world.label(name);
+        RowTag {
+            id: digits(label.id),
+            name: name.into(),
+            colour: label.colour.into(),
+            numerical_value: None,
+            is_galaxy: false,
+            local: label.local,
+        }
+    }
+}
+
 impl<'a> Row<'a> {
     /// The row of an attribute.
     pub(super) fn new(world: &World, event: &'a Event, attribute: &'a Attribute) -> Row<'a> {
-        let tags = attribute.tags.iter().map(|name| {
-            let label = world.label(name);
-            RowTag {
-                id: digits(label.id),
-                name: name.into(),
-                colour: label.colour.into(),
-                numerical_value: None,
-                is_galaxy: false,
-                local: label.local,
-            }
-        });
+        let tags = attribute.tags.iter().map(|name| RowTag::new(world, name));
         Row {
             id: digits(attribute.id),
             event_id: digits(event.id),
@@ -112,6 +130,9 @@ impl<'a> Row<'a> {
                 info: (&event.info).into(),
                 orgc_id: digits(event.orgc_id),
                 uuid: (&event.uuid).into(),
+                threat_level_id: None,
+                tags: None,
+                creator: None,
             },
             object: (attribute.object_id != 0).then(|| RowObject {
                 id: digits(attribute.object_id),
@@ -120,6 +141,18 @@ impl<'a> Row<'a> {
             }),
             tags: (!attribute.tags.is_empty()).then(|| tags.collect()),
         }
+    }
+
+    /// Adds what `includeContext` asks for.
+    pub(super) fn add_context(&mut self, world: &World, event: &'a Event) {
+        self.event.threat_level_id = Some(digits(event.threat_level.into()));
+        let tags: Vec<RowTag> = event.tags.iter().map(|name| RowTag::new(world, name)).collect();
+        self.event.tags = (!tags.is_empty()).then_some(tags);
+        self.event.creator = Some(RowOrganisation {
+            id: digits(event.orgc_id),
+            name: (&event.orgc).into(),
+            uuid: (&event.orgc_uuid).into(),
+        });
     }
 
     /// The attribute that gave this row.

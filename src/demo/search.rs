@@ -31,7 +31,6 @@ const UNSUPPORTED: &[&str] = &[
     "sharinggroup",
     "score",
     "decayingModel",
-    "includeContext",
     "includeEventTags",
     "includeAllTags",
     "includeEventUuid",
@@ -63,6 +62,8 @@ pub struct Search {
     publish_timestamp: Option<Range>,
     pub(super) enforce_warninglist: bool,
     pub(super) exclude_decayed: bool,
+    /// Rows tell more of their events.
+    pub(super) context: bool,
     pub(super) limit: Limit,
     pub(super) page: u64,
     pub(super) order: Order,
@@ -259,6 +260,7 @@ impl Search {
             timestamp: time(["timestamp", "attribute_timestamp"])?,
             event_timestamp: time(["event_timestamp"; 2])?,
             publish_timestamp: time(["publish_timestamp", "last"])?,
+            context: switch(parameters.get("includeContext")) == Some(true),
             enforce_warninglist: switch(parameters.get("enforceWarninglist")) == Some(true),
             exclude_decayed: switch(parameters.get("excludeDecayed")) == Some(true),
             limit,
@@ -335,7 +337,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_said() {
         let read = |value: Value| Search::read(value.as_object().unwrap(), 0);
-        assert_eq!(read(json!({"includeContext": 1})), Err(Refusal::Unsupported("includeContext".into())));
+        assert_eq!(read(json!({"includeSightings": 1})), Err(Refusal::Unsupported("includeSightings".into())));
         assert_eq!(read(json!({"limit": "abc"})), Err(Refusal::Broken));
         assert_eq!(read(json!({"quickFilter": "x", "nosuchparameter": 1})), read(json!({})));
     }

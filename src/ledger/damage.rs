@@ -100,7 +100,13 @@ mod tests {
     use crate::indicator::{MispType, Namespace};
 
     fn record(value: &str) -> Record<'_> {
-        Record { namespace: Namespace::Md5, kind: MispType::from_name("md5").unwrap(), timestamp: 1, value }
+        Record {
+            namespace: Namespace::Md5,
+            kind: MispType::from_name("md5").unwrap(),
+            timestamp: 1,
+            value,
+            context: "",
+        }
     }
 
     /// Another program has it open, or it is no file: that is no damage, and a full

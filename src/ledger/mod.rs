@@ -36,6 +36,9 @@ const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// Format of the tables above; a file with another number is not touched.
 const FORMAT: &[u8] = b"1";
 
+/// The same with records that may have a context, which older versions cannot read.
+const FORMAT_WITH_CONTEXT: &[u8] = b"2";
+
 /// Memory for the store's pages (its own default is 1 GiB).
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -92,11 +95,11 @@ impl Ledger {
             Err(_) => self.open_for_writing()?,
         }
         match self.meta("format")? {
-            Some(format) if format == FORMAT => Ok(()),
+            Some(format) if format == FORMAT || format == FORMAT_WITH_CONTEXT => Ok(()),
             Some(format) => {
                 let format = String::from_utf8_lossy(&format).into_owned();
                 Err(self.unfit(
-                    format!("has format {format:?}, this program knows format 1"),
+                    format!("has format {format:?}, this program knows formats 1 and 2"),
                     "use the version that wrote it, or ",
                 ))
             }
@@ -107,6 +110,19 @@ impl Ledger {
                 change.commit()
             }
         }
+    }
+
+    /// Says in the file that its records may have a context; to be done before one is written.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`].
+    pub fn allow_context(&self) -> Result<()> {
+        if self.meta("format")?.as_deref() == Some(FORMAT_WITH_CONTEXT) {
+            return Ok(());
+        }
+        let mut change = self.change()?;
+        change.set_meta("format", FORMAT_WITH_CONTEXT)?;
+        change.commit()
     }
 
     fn open_for_writing(&self) -> Result<()> {
@@ -257,7 +273,13 @@ mod tests {
     use crate::indicator::{MispType, Namespace};
 
     fn record(value: &str) -> Record<'_> {
-        Record { namespace: Namespace::Md5, kind: MispType::from_name("md5").unwrap(), timestamp: 1, value }
+        Record {
+            namespace: Namespace::Md5,
+            kind: MispType::from_name("md5").unwrap(),
+            timestamp: 1,
+            value,
+            context: "",
+        }
     }
 
     fn all(mut records: Records<'_>) -> Vec<String> {
@@ -317,6 +339,18 @@ mod tests {
         assert!(ledger.headers().unwrap().is_empty() && !ledger.has_removals().unwrap());
         drop(ledger);
         assert_eq!(state(), before);
+    }
+
+    /// Older versions take no file in which they could not read every record.
+    #[test]
+    fn a_file_that_may_hold_contexts_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(directory.path()).unwrap();
+        assert_eq!(ledger.meta("format").unwrap().unwrap(), FORMAT);
+        ledger.allow_context().unwrap();
+        drop(ledger);
+        let ledger = Ledger::open(directory.path()).unwrap();
+        assert_eq!(ledger.meta("format").unwrap().unwrap(), b"2");
     }
 
     #[test]

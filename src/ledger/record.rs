@@ -14,6 +14,9 @@ pub struct Record<'a> {
     pub timestamp: u32,
     /// The value, at most [`MAX_VALUE`] bytes.
     pub value: &'a str,
+    /// What the value in memcached says of it behind the type, with the names of the
+    /// fields (`misp::context`); empty unless the configuration asks for it.
+    pub context: &'a str,
 }
 
 /// MISP keeps at most 65,535 bytes of a value (recordings, "Normalisation").
@@ -22,9 +25,16 @@ pub const MAX_VALUE: usize = u16::MAX as usize;
 /// Bytes of a record beside its value.
 const FIXED: usize = 8;
 
+/// Set in the type's byte where a context follows the value, so that records without
+/// one are what they always were; the types stay below it.
+const WITH_CONTEXT: u8 = 0x80;
+
+/// Bytes of the context's length.
+const LENGTH: usize = 2;
+
 impl Record<'_> {
-    /// The order of records within an event; the timestamp does not count, so two
-    /// records that compare equal are the same indicator.
+    /// The order of records within an event; timestamp and context do not count, so
+    /// two records that compare equal are the same indicator.
     pub fn order(&self, other: &Record<'_>) -> Ordering {
         self.namespace
             .cmp(&other.namespace)
@@ -34,17 +44,21 @@ impl Record<'_> {
 
     /// Bytes that [`Record::write`] appends.
     pub fn encoded_len(&self) -> usize {
-        FIXED + self.value.len()
+        FIXED + self.value.len() + if self.context.is_empty() { 0 } else { LENGTH + self.context.len() }
     }
 
-    /// Appends the record: namespace, type, timestamp, length, value.
+    /// Appends the record: namespace, type, timestamp, length, value, and the context if there is one.
     pub fn write(&self, out: &mut Vec<u8>) {
-        debug_assert!(self.value.len() <= MAX_VALUE);
+        debug_assert!(self.value.len() <= MAX_VALUE && self.context.len() <= MAX_VALUE);
         out.push(self.namespace.code());
-        out.push(self.kind.code());
+        out.push(self.kind.code() | if self.context.is_empty() { 0 } else { WITH_CONTEXT });
         out.extend_from_slice(&self.timestamp.to_le_bytes());
         out.extend_from_slice(&(self.value.len() as u16).to_le_bytes());
         out.extend_from_slice(self.value.as_bytes());
+        if !self.context.is_empty() {
+            out.extend_from_slice(&(self.context.len() as u16).to_le_bytes());
+            out.extend_from_slice(self.context.as_bytes());
+        }
     }
 }
 
@@ -62,12 +76,18 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Record<'_>, &[u8])>, Damaged> {
     }
     let (fixed, rest) = bytes.split_at_checked(FIXED).ok_or(Damaged)?;
     let length = usize::from(u16::from_le_bytes([fixed[6], fixed[7]]));
-    let (value, rest) = rest.split_at_checked(length).ok_or(Damaged)?;
+    let (value, mut rest) = rest.split_at_checked(length).ok_or(Damaged)?;
+    let mut context: &[u8] = &[];
+    if fixed[1] & WITH_CONTEXT != 0 {
+        let (length, behind) = rest.split_first_chunk::<LENGTH>().ok_or(Damaged)?;
+        (context, rest) = behind.split_at_checked(usize::from(u16::from_le_bytes(*length))).ok_or(Damaged)?;
+    }
     let record = Record {
         namespace: Namespace::from_code(fixed[0]).ok_or(Damaged)?,
-        kind: MispType::from_code(fixed[1]).ok_or(Damaged)?,
+        kind: MispType::from_code(fixed[1] & !WITH_CONTEXT).ok_or(Damaged)?,
         timestamp: u32::from_le_bytes([fixed[2], fixed[3], fixed[4], fixed[5]]),
         value: std::str::from_utf8(value).map_err(|_| Damaged)?,
+        context: std::str::from_utf8(context).map_err(|_| Damaged)?,
     };
     Ok(Some((record, rest)))
 }
@@ -79,12 +99,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn round_trip(codes in proptest::collection::vec((0u8..53, 0u8..88, any::<u32>(), "(?s).{0,40}"), 0..20)) {
-            let records: Vec<Record> = codes.iter().map(|(n, k, timestamp, value)| Record {
+        fn round_trip(codes in proptest::collection::vec((0u8..53, 0u8..88, any::<u32>(), "(?s).{0,40}", "[ -~]{0,9}"), 0..20)) {
+            let records: Vec<Record> = codes.iter().map(|(n, k, timestamp, value, context)| Record {
                 namespace: Namespace::from_code(*n).unwrap(),
                 kind: MispType::from_code(*k).unwrap(),
                 timestamp: *timestamp,
                 value,
+                context,
             }).collect();
             let mut bytes = Vec::new();
             let mut length = 0;
@@ -116,9 +137,22 @@ mod tests {
     fn cut_records_are_damage() {
         let mut bytes = Vec::new();
         let kind = MispType::from_name("md5").unwrap();
-        Record { namespace: Namespace::Md5, kind, timestamp: 7, value: "abc" }.write(&mut bytes);
+        let record = Record { namespace: Namespace::Md5, kind, timestamp: 7, value: "abc", context: "" };
+        record.write(&mut bytes);
         for cut in 1..bytes.len() {
             assert_eq!(read(&bytes[..cut]).err(), Some(Damaged), "{cut}");
         }
+        let without = bytes.clone();
+        bytes.clear();
+        Record { context: "c|x", ..record }.write(&mut bytes);
+        assert_eq!(bytes.len(), without.len() + LENGTH + 3);
+        for cut in 1..bytes.len() {
+            assert_eq!(read(&bytes[..cut]).err(), Some(Damaged), "{cut}");
+        }
+    }
+
+    #[test]
+    fn every_type_leaves_room_for_the_mark() {
+        assert!(MispType::all().all(|kind| kind.code() < WITH_CONTEXT));
     }
 }

@@ -23,6 +23,8 @@ struct Entry {
     start: u32,
     timestamp: u32,
     len: u16,
+    /// Bytes of the context, which stands behind the value.
+    context_len: u16,
     namespace: Namespace,
     kind: MispType,
 }
@@ -82,6 +84,7 @@ impl Sorter {
         let start = self.arena.len() as u32;
         let value = record.value.as_bytes();
         self.arena.push_str(record.value);
+        self.arena.push_str(record.context);
         let mut head = [0; 8];
         let n = value.len().min(8);
         head[..n].copy_from_slice(&value[..n]);
@@ -91,6 +94,7 @@ impl Sorter {
             start,
             timestamp: record.timestamp,
             len: value.len() as u16,
+            context_len: record.context.len() as u16,
             namespace: record.namespace,
             kind: record.kind,
         });
@@ -125,7 +129,12 @@ impl Sorter {
 
     fn row(&self, entry: &Entry) -> (u64, Record<'_>) {
         let value = self.value(entry);
-        (entry.event, Record { namespace: entry.namespace, kind: entry.kind, timestamp: entry.timestamp, value })
+        let behind = entry.start as usize + value.len();
+        let context = &self.arena[behind..behind + usize::from(entry.context_len)];
+        (
+            entry.event,
+            Record { namespace: entry.namespace, kind: entry.kind, timestamp: entry.timestamp, value, context },
+        )
     }
 
     fn spill(&mut self) -> io::Result<()> {
@@ -263,15 +272,22 @@ mod tests {
         let mut sorter = Sorter::new(&std::env::temp_dir(), run_bytes, order);
         for (event, code, value) in rows {
             let namespace = Namespace::from_code(*code).unwrap();
-            sorter.push(*event, Record { namespace, kind, timestamp: 1, value }).unwrap();
+            sorter.push(*event, Record { namespace, kind, timestamp: 1, value, context: value }).unwrap();
         }
         let mut sorted = sorter.finish().unwrap();
         let mut out = Vec::new();
         while let Some((event, record)) = sorted.current() {
+            assert_eq!(record.context, record.value);
             out.push((event, record.namespace.code(), record.value.to_owned()));
             sorted.advance().unwrap();
         }
         out
+    }
+
+    /// Hundreds of thousands are held at once.
+    #[test]
+    fn an_entry_is_small() {
+        assert_eq!(size_of::<Entry>(), 32);
     }
 
     /// Whoever looks into the directory: a run has no name that could be opened.
@@ -280,7 +296,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let kind = MispType::from_name("md5").unwrap();
         let mut sorter = Sorter::new(directory.path(), 1, Order::ByEvent);
-        sorter.push(1, Record { namespace: Namespace::Md5, kind, timestamp: 1, value: "a value" }).unwrap();
+        sorter
+            .push(1, Record { namespace: Namespace::Md5, kind, timestamp: 1, value: "a value", context: "" })
+            .unwrap();
         assert_eq!(sorter.runs.len(), 1);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }

@@ -296,6 +296,8 @@ fn matches(keys: &[Vec<u8>], answers: &[Option<Vec<u8>>]) -> Vec<Match> {
                 event_id: tag.event.to_string(),
                 kind: tag.kind.to_owned(),
                 key: String::from_utf8_lossy(key).into_owned(),
+                fields: tag.context.to_owned(),
+                context: Vec::new(),
             });
         }
     }

@@ -3,7 +3,8 @@
 //! Values come from strangers (a log line, a MISP event), so nothing in the table
 //! reaches the terminal that could move its cursor or turn its text around.
 
-use serde::Serialize;
+use crate::cache::context;
+use serde::{Serialize, Serializer};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -17,6 +18,16 @@ pub struct Match {
     pub kind: String,
     /// The key that answered; bytes that are not UTF-8 become U+FFFD.
     pub key: String,
+    /// What follows the type in the value, as it stands there.
+    #[serde(skip)]
+    pub fields: String,
+    /// The same by name, see [`Found::name_fields`].
+    #[serde(serialize_with = "as_object", skip_serializing_if = "Vec::is_empty")]
+    pub context: Vec<(&'static str, String)>,
+}
+
+fn as_object<S: Serializer>(pairs: &[(&'static str, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(name, text)| (name, text)))
 }
 
 /// A value and the events that list it; none, if none does.
@@ -29,6 +40,13 @@ pub struct Found {
 }
 
 impl Found {
+    /// Gives what the values say of the events the names of the configuration.
+    pub fn name_fields(&mut self, names: &[&'static str]) {
+        for m in &mut self.matches {
+            m.context = context::named(&m.fields, names);
+        }
+    }
+
     /// Writes `{"value":"...","matches":[...]}` and a line end.
     ///
     /// # Errors
@@ -50,14 +68,20 @@ const MAX_CELL: usize = 100;
 /// The space between two columns.
 const GAP: &str = "  ";
 
-const HEADER: [&str; 5] = ["value", "event", "type", "key", "link"];
+const HEADER: [&str; 6] = ["value", "event", "type", "context", "key", "link"];
 
-/// A table of matches: value, event, type, key, and a link where MISP's address is
-/// known. Written in aligned blocks, the header once.
+/// The columns that are not always there.
+const CONTEXT: usize = 3;
+const LINK: usize = 5;
+
+/// A table of matches: value, event, type, key, what the values say of the events if
+/// they do, and a link where MISP's address is known. Written in aligned blocks, the
+/// header once.
 #[derive(Debug)]
 pub struct Table {
     /// MISP's address without the slash at its end.
     misp: Option<String>,
+    context: bool,
     widths: [usize; HEADER.len()],
     rows: Vec<[String; HEADER.len()]>,
     written: bool,
@@ -65,10 +89,11 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty table; with MISP's address each row has a link to the event.
-    pub fn new(misp: Option<&str>) -> Table {
+    /// An empty table; with MISP's address each row has a link to the event, and with
+    /// `context` what is said of it.
+    pub fn new(misp: Option<&str>, context: bool) -> Table {
         let misp = misp.map(|url| url.trim_end_matches('/').to_owned());
-        Table { misp, widths: HEADER.map(str::len), rows: Vec::new(), written: false, values: 0 }
+        Table { misp, context, widths: HEADER.map(str::len), rows: Vec::new(), written: false, values: 0 }
     }
 
     /// Adds a row for each match, and writes when enough are together.
@@ -79,10 +104,12 @@ impl Table {
         self.values += 1;
         for m in &found.matches {
             let link = self.misp.as_ref().map(|url| printable(&format!("{url}/events/view/{}", m.event_id)));
+            let said: Vec<String> = m.context.iter().map(|(name, text)| format!("{name}={text}")).collect();
             let row = [
                 shortened(printable(&found.value)),
                 printable(&m.event_id),
                 shortened(printable(&m.kind)),
+                shortened(printable(&said.join("; "))),
                 shortened(printable(&m.key)),
                 link.unwrap_or_default(),
             ];
@@ -133,9 +160,11 @@ impl Table {
 
     /// One row, padded up to its last column.
     fn line(&self, cells: &[impl AsRef<str>; HEADER.len()], text: &mut String) {
-        let last = if self.misp.is_some() { HEADER.len() - 1 } else { HEADER.len() - 2 };
-        for (cell, width) in cells.iter().zip(self.widths).take(last) {
-            let _ = write!(text, "{:width$}{GAP}", cell.as_ref());
+        let last = if self.misp.is_some() { LINK } else { LINK - 1 };
+        for (i, (cell, width)) in cells.iter().zip(self.widths).enumerate().take(last) {
+            if i != CONTEXT || self.context {
+                let _ = write!(text, "{:width$}{GAP}", cell.as_ref());
+            }
         }
         text.push_str(cells[last].as_ref());
         text.push('\n');
@@ -191,13 +220,15 @@ mod tests {
             event_id: (*event).into(),
             kind: (*kind).into(),
             key: (*key).into(),
+            fields: "Network%20activity#tlp:red".into(),
+            context: Vec::new(),
         };
         Found { value: value.into(), matches: matches.iter().map(one).collect() }
     }
 
     fn table(misp: Option<&str>, all: &[Found]) -> String {
         let mut out = Vec::new();
-        let mut table = Table::new(misp);
+        let mut table = Table::new(misp, all.iter().any(|f| f.matches.iter().any(|m| !m.context.is_empty())));
         for found in all {
             table.add(found, &mut out).unwrap();
         }
@@ -240,6 +271,24 @@ mod tests {
     }
 
     #[test]
+    fn what_the_values_say() {
+        let mut one = found("1.2.3.4", &[("12", "ip-dst", "misp-ip:1.2.3.4")]);
+        one.name_fields(&["category", "tlp", "org"]);
+        let mut out = Vec::new();
+        one.write_json(&mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\"value\":\"1.2.3.4\",\"matches\":[{\"event_id\":\"12\",\"type\":\"ip-dst\",\"key\":\"misp-ip:1.2.3.4\",\
+             \"context\":{\"category\":\"Network activity\",\"tlp\":\"tlp:red\"}}]}\n"
+        );
+        assert_eq!(
+            table(None, &[one]),
+            "value    event  type    context                                 key\n\
+             1.2.3.4  12     ip-dst  category=Network activity; tlp=tlp:red  misp-ip:1.2.3.4\n"
+        );
+    }
+
+    #[test]
     fn nothing_found() {
         assert_eq!(table(None, &[]), "no value to look up\n");
         assert_eq!(table(None, &[found("x", &[])]), "no event lists this value\n");
@@ -258,7 +307,7 @@ mod tests {
     #[test]
     fn a_stream_is_written_in_blocks() {
         let mut out = Vec::new();
-        let mut table = Table::new(None);
+        let mut table = Table::new(None, false);
         for _ in 0..BLOCK_ROWS {
             table.add(&found("x", &[("1", "url", "misp-url:x")]), &mut out).unwrap();
         }

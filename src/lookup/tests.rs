@@ -205,7 +205,7 @@ fn the_manual() {
         Cache::of(&[("misp-domain:evil.example.com", "1204#domain"), ("misp-cidr:198.51.100.0/24", "87#ip-dst")]);
     let (all, _) = run(&mut cache, "4:24", &["hxxp://Evil[.]example[.]com/gate.php", "[::ffff:198.51.100.7]:443"]);
     let mut text = Vec::new();
-    let mut table = Table::new(Some("https://misp.local"));
+    let mut table = Table::new(Some("https://misp.local"), false);
     for found in &all {
         table.add(found, &mut text).unwrap();
     }

@@ -59,8 +59,8 @@ pub struct IndexEvent {
     pub published: bool,
 }
 
-/// A whole number, as a number or as text.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+/// A whole number, as a number or as text; null is 0.
+pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     struct Number;
     impl Visitor<'_> for Number {
         type Value = u64;

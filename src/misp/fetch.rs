@@ -5,6 +5,7 @@
 
 use super::attribute::Attribute;
 use super::client::{self, Client, Failure};
+use super::context::Described;
 use super::pace::Pace;
 use super::page::{Next, Page};
 use super::query::Query;
@@ -229,11 +230,22 @@ impl Work {
         let count = client::header(response.headers(), "x-result-count");
         let skipped = client::header(response.headers(), "x-skipped-elements-count").unwrap_or(0);
         let (limit, mut came) = (limit as u64, 0);
-        let take = |row: Attribute<'_>| {
+        let mut take = |row: &Attribute<'_>, context: &str| {
             came += 1;
-            if came > limit { Err(Reason::TooMany) } else { taker.take(&row) }
+            if came > limit { Err(Reason::TooMany) } else { taker.take(row, context) }
         };
-        let rows = stream::rows::<Attributes, Reason>(response, ATTRIBUTES, take).map_err(|reason| {
+        let fields = self.query.context();
+        let rows = if fields.is_empty() {
+            stream::rows::<Attributes, Reason>(response, ATTRIBUTES, |row| take(&row, ""))
+        } else {
+            let mut context = String::new();
+            stream::rows::<Descriptions, Reason>(response, ATTRIBUTES, |row| {
+                context.clear();
+                row.write(fields, &mut context);
+                take(&row.into_row(), &context)
+            })
+        };
+        let rows = rows.map_err(|reason| {
             match reason {
                 Reason::Broken(b) => broken(&self.client, path, b),
                 Reason::TooMany => too_many(&self.client, path, limit, "rows"),
@@ -258,6 +270,11 @@ impl Work {
 struct Attributes;
 impl RowType for Attributes {
     type Row<'a> = Attribute<'a>;
+}
+
+struct Descriptions;
+impl RowType for Descriptions {
+    type Row<'a> = Described<'a>;
 }
 
 enum Reason {
@@ -285,7 +302,7 @@ struct Taker<'a> {
 }
 
 impl Taker<'_> {
-    fn take(&mut self, row: &Attribute) -> Result<(), Reason> {
+    fn take(&mut self, row: &Attribute, context: &str) -> Result<(), Reason> {
         if self.events.binary_search(&row.event_id).is_err() {
             return Err(Reason::Foreign(row.event_id));
         }
@@ -314,7 +331,7 @@ impl Taker<'_> {
         } else {
             split(kind, &row.value, |namespace, value| {
                 if stored.is_ok() {
-                    stored = sorter.push(row.event_id, Record { namespace, kind, timestamp, value });
+                    stored = sorter.push(row.event_id, Record { namespace, kind, timestamp, value, context });
                 }
             })
         };
@@ -332,7 +349,7 @@ impl Taker<'_> {
     fn file_name(&mut self, row: &Attribute, kind: MispType, timestamp: u32) -> io::Result<()> {
         let Some((name, hash)) = row.value.trim().rsplit_once('|') else { return Ok(()) };
         let value = format!("{}|{}", hash.trim(), name.trim());
-        let record = Record { namespace: Namespace::Sha256Name, kind, timestamp, value: &value };
+        let record = Record { namespace: Namespace::Sha256Name, kind, timestamp, value: &value, context: "" };
         self.sorter.push(row.event_id, record)
     }
 }

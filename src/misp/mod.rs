@@ -1,6 +1,7 @@
 //! MISP: what is asked of it, and the proof that an answer is whole.
 //!
 //! - Pure: [`query`] (request bodies), [`attribute`] (wire types, lenient),
+//!   [`context`] (what else rows say),
 //!   [`page`] (does the count agree), [`skipped`] (what is no indicator), [`pace`] (how much to ask for at once)
 //! - [`stream`]: rows out of a byte stream, in constant memory
 //! - [`client`]: one request; [`answer`]: its body while it comes; [`quote`]: MISP's words in
@@ -10,6 +11,7 @@
 pub mod answer;
 pub mod attribute;
 pub mod client;
+pub mod context;
 pub mod fetch;
 pub mod index;
 pub mod pace;

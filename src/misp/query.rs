@@ -5,7 +5,7 @@
 //! `type_*`, `tags_*`, `org_*`, `threat_level_*`, `category_*`, `to_ids_*`,
 //! `time_*`, `warninglist_*`, `decay_*`). Times are absolute Unix seconds.
 
-use crate::config::{Category, Config, FilterClause, Misp, Since};
+use crate::config::{Category, Config, ContextField, FilterClause, Misp, Since};
 use crate::indicator::{self, MispType};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -20,6 +20,7 @@ pub struct Query {
     types: BTreeSet<MispType>,
     to_ids: bool,
     file_names: bool,
+    context: Vec<ContextField>,
 }
 
 /// The switches of the configuration, by category.
@@ -52,11 +53,12 @@ impl Query {
                 .filter(|t| clause.types.is_empty() || clause.types.iter().any(|name| name == t.name()))
                 .collect();
             if !wanted.is_empty() {
-                bodies.push(body(&config.misp, clause, &wanted, now));
+                bodies.push(body(config, clause, &wanted, now));
                 types.extend(wanted);
             }
         }
-        Query { clauses: bodies, types, to_ids: config.misp.to_ids, file_names: file_names(config) }
+        let context = config.memcached.context.clone();
+        Query { clauses: bodies, types, to_ids: config.misp.to_ids, file_names: file_names(config), context }
     }
 
     /// Number of searches a batch takes.
@@ -72,6 +74,11 @@ impl Query {
     /// Whether the file names of `filename|sha256` are kept, for Falco's hash list.
     pub fn file_names(&self) -> bool {
         self.file_names
+    }
+
+    /// What else is kept of each row.
+    pub fn context(&self) -> &[ContextField] {
+        &self.context
     }
 
     /// Whether only attributes flagged for detection were asked for.
@@ -98,7 +105,8 @@ fn file_names(config: &Config) -> bool {
     config.falco.enabled && config.falco.hash_list.is_some()
 }
 
-fn body(misp: &Misp, clause: &FilterClause, types: &BTreeSet<MispType>, now: u64) -> Map<String, Value> {
+fn body(config: &Config, clause: &FilterClause, types: &BTreeSet<MispType>, now: u64) -> Map<String, Value> {
+    let misp = &config.misp;
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
     put("returnFormat", json!("json"));
@@ -127,6 +135,9 @@ fn body(misp: &Misp, clause: &FilterClause, types: &BTreeSet<MispType>, now: u64
     if misp.exclude_decayed {
         put("excludeDecayed", json!(1));
     }
+    if config.memcached.context.iter().any(|field| field.is_of_the_event()) {
+        put("includeContext", json!(1));
+    }
     if let Some(cutoff) = attribute_cutoff(misp, now) {
         put("timestamp", json!(cutoff));
     }
@@ -150,10 +161,10 @@ pub fn published_cutoff(misp: &Misp, now: u64) -> Option<u64> {
 }
 
 /// A fingerprint of the question that a configuration asks: a ledger answers one.
-/// Windows are not part of it; whatever decides which tags a key has is.
+/// Windows are not part of it; whatever decides which tags a key has, and what they say, is.
 pub fn fingerprint(config: &Config) -> String {
     let misp = &config.misp;
-    let question = json!({
+    let mut question = json!({
         "url": misp.url,
         "prefix": config.memcached.prefix,
         "types": enabled_types(config).iter().map(|t| t.name()).collect::<Vec<_>>(),
@@ -169,5 +180,9 @@ pub fn fingerprint(config: &Config) -> String {
         "file_names": file_names(config),
         "expires": indicator::Category::ALL.map(|c| switch(config, c).expires.as_secs()),
     });
+    // Only where there is one: the ledgers of older versions keep their fingerprint.
+    if !config.memcached.context.is_empty() {
+        question["context"] = json!(config.memcached.context.iter().map(|f| f.name()).collect::<Vec<_>>());
+    }
     Sha256::digest(question.to_string().as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -48,10 +48,12 @@ impl Cursor for Nothing {
 pub enum Fate {
     /// Only in the new list.
     Added,
-    /// In both; the second value tells whether its timestamp changed.
+    /// In both, and what of it changed.
     Kept {
         /// Its timestamp is another one now.
         moved: bool,
+        /// Its context is another one now.
+        retold: bool,
     },
     /// Only in the old list.
     Gone,
@@ -59,7 +61,8 @@ pub enum Fate {
 
 /// Hands each record of either list to `each`, in order, with what became of it.
 /// A record that is in both is given as the new list has it, and one that stands
-/// several times in the new list once, with its newest timestamp.
+/// several times in the new list once, with its newest timestamp and the context that
+/// came with it (of several the greatest, so that the order of rows does not matter).
 ///
 /// # Errors
 /// Those of the lists and of `each`.
@@ -88,7 +91,8 @@ pub fn diff(
                 held.clear();
             }
             (_, Some(before), Some(now)) => {
-                each(Fate::Kept { moved: before.timestamp != now.timestamp }, now)?;
+                let (moved, retold) = (before.timestamp != now.timestamp, before.context != now.context);
+                each(Fate::Kept { moved, retold }, now)?;
                 old.advance()?;
                 held.clear();
             }
@@ -102,12 +106,14 @@ pub fn diff(
 #[derive(Default)]
 struct Held {
     value: String,
+    context: String,
     fixed: Option<(crate::indicator::Namespace, crate::indicator::MispType, u32)>,
 }
 
 impl Held {
     fn record(&self) -> Option<Record<'_>> {
-        self.fixed.map(|(namespace, kind, timestamp)| Record { namespace, kind, timestamp, value: &self.value })
+        let (value, context) = (&self.value, &self.context);
+        self.fixed.map(|(namespace, kind, timestamp)| Record { namespace, kind, timestamp, value, context })
     }
 
     fn clear(&mut self) {
@@ -121,13 +127,19 @@ impl Held {
         let Some(first) = new.current()? else { return Ok(()) };
         self.value.clear();
         self.value.push_str(first.value);
+        self.context.clear();
+        self.context.push_str(first.context);
         let (namespace, kind, mut timestamp) = (first.namespace, first.kind, first.timestamp);
         new.advance()?;
         while let Some(next) = new.current()? {
             if next.namespace != namespace || next.kind != kind || next.value != self.value {
                 break;
             }
-            timestamp = timestamp.max(next.timestamp);
+            if (next.timestamp, next.context) > (timestamp, self.context.as_str()) {
+                timestamp = next.timestamp;
+                self.context.clear();
+                self.context.push_str(next.context);
+            }
             new.advance()?;
         }
         self.fixed = Some((namespace, kind, timestamp));
@@ -142,15 +154,18 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    struct List(Vec<(String, u32)>, usize);
+    type Row = (String, (u32, String));
 
-    fn record(value: &str, timestamp: u32) -> Record<'_> {
-        Record { namespace: Namespace::Md5, kind: MispType::from_name("md5").unwrap(), timestamp, value }
+    struct List(Vec<Row>, usize);
+
+    fn record<'a>(value: &'a str, (timestamp, context): &'a (u32, String)) -> Record<'a> {
+        let (namespace, kind) = (Namespace::Md5, MispType::from_name("md5").unwrap());
+        Record { namespace, kind, timestamp: *timestamp, value, context }
     }
 
     impl Cursor for List {
         fn current(&self) -> Result<Option<Record<'_>>> {
-            Ok(self.0.get(self.1).map(|(v, t)| record(v, *t)))
+            Ok(self.0.get(self.1).map(|(v, t)| record(v, t)))
         }
 
         fn advance(&mut self) -> Result<()> {
@@ -162,26 +177,29 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_sets(
-            old in proptest::collection::btree_map("[a-e]{1,2}", 0u32..3, 0..12),
-            mut new in proptest::collection::vec(("[a-e]{1,2}", 0u32..3), 0..16),
+            old in proptest::collection::btree_map("[a-e]{1,2}", (0u32..3, "[xy]?"), 0..12),
+            mut new in proptest::collection::vec(("[a-e]{1,2}", (0u32..3, "[xy]?")), 0..16),
         ) {
-            new.sort();
+            // By value only, as the order of records is.
+            new.sort_by(|a: &Row, b: &Row| a.0.cmp(&b.0));
             let mut fates = Vec::new();
-            let old_list: Vec<(String, u32)> = old.clone().into_iter().collect();
+            let old_list: Vec<Row> = old.clone().into_iter().collect();
             diff(&mut List(old_list, 0), &mut List(new.clone(), 0), |fate, r| {
-                fates.push((r.value.to_owned(), r.timestamp, fate));
+                fates.push((r.value.to_owned(), (r.timestamp, r.context.to_owned()), fate));
                 Ok(())
             }).unwrap();
-            let mut newest: BTreeMap<String, u32> = BTreeMap::new();
+            let mut newest: BTreeMap<String, (u32, String)> = BTreeMap::new();
             for (v, t) in new {
                 let at = newest.entry(v).or_default();
-                *at = t.max(*at);
+                *at = t.max(at.clone());
             }
             let all: BTreeSet<&String> = old.keys().chain(newest.keys()).collect();
-            let expected: Vec<(String, u32, Fate)> = all.into_iter().map(|v| match (old.get(v), newest.get(v)) {
-                (Some(a), Some(b)) => (v.clone(), *b, Fate::Kept { moved: a != b }),
-                (None, Some(b)) => (v.clone(), *b, Fate::Added),
-                (Some(a), None) => (v.clone(), *a, Fate::Gone),
+            let expected: Vec<(String, (u32, String), Fate)> = all.into_iter().map(|v| match (old.get(v), newest.get(v)) {
+                (Some(a), Some(b)) => {
+                    (v.clone(), b.clone(), Fate::Kept { moved: a.0 != b.0, retold: a.1 != b.1 })
+                }
+                (None, Some(b)) => (v.clone(), b.clone(), Fate::Added),
+                (Some(a), None) => (v.clone(), a.clone(), Fate::Gone),
                 (None, None) => unreachable!(),
             }).collect();
             prop_assert_eq!(fates, expected);

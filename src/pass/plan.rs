@@ -104,8 +104,11 @@ fn unpublished(event: &IndexEvent, known: Option<&Header>, rules: Rules, plan: &
         return;
     }
     plan.unpublished += 1;
-    if header.unpublished_since == 0 {
-        plan.marks.push((event.id, Header { unpublished_since: since, ..*header }));
+    // A full pass cannot fetch it; publishing moves no timestamp that would have it fetched then.
+    let timestamp = if rules.full { 0 } else { header.timestamp };
+    let mark = Header { unpublished_since: since, timestamp, ..*header };
+    if mark != *header {
+        plan.marks.push((event.id, mark));
     }
 }
 
@@ -208,6 +211,11 @@ mod tests {
         // Published again without a change: the mark goes.
         let again = plan(&[event(1, old)], &ledger, rules);
         assert_eq!(again.marks[0].1.unpublished_since, 0);
+        // After a full pass, which could not fetch it, it is fetched then.
+        let full = plan(&[draft], &ledger, Rules { full: true, ..rules });
+        ledger.insert(1, full.marks[0].1);
+        assert_eq!(plan(&[draft], &ledger, Rules { full: true, ..rules }).marks, []);
+        assert_eq!(plan(&[event(1, old)], &ledger, rules).fetch, [(1, old)]);
         // Drafts are wanted where `published` is off.
         let all = plan(&[draft], &known(&[(1, old)]), Rules { published: false, ..rules });
         assert_eq!(all.fetch, [(1, NOW - 10)]);

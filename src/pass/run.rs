@@ -173,6 +173,9 @@ impl Pass<'_> {
         let (config, ledger) = (self.config, self.ledger);
         let terms = Terms::new(config, index.now);
         let otherwise = asks_otherwise(config, ledger)?;
+        if !config.memcached.context.is_empty() {
+            ledger.allow_context()?;
+        }
         let full = self.options.full || otherwise;
         let held: u64 = self.known.values().map(|h| u64::from(h.records)).sum();
         let rules = rules(config, index.now, full, held);

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::indicator::Category;
 use crate::ledger::header::Header;
 use crate::ledger::record::Record;
+use crate::misp::context;
 use crate::misp::query::switch;
 
 /// Keys and expiries of one pass.
@@ -16,6 +17,8 @@ pub struct Terms {
     pub keys: Keys,
     /// Seconds by category, in the order of `Category::ALL`; 0: never.
     expires: [u64; 4],
+    /// The mark of the contexts that are shown; `None`: none are.
+    context: Option<String>,
     /// Unix seconds: MISP's clock, ours before MISP was asked.
     pub now: u64,
 }
@@ -26,6 +29,7 @@ impl Terms {
         Terms {
             keys: Keys::new(&config.memcached.prefix),
             expires: Category::ALL.map(|c| switch(config, c).expires.as_secs()),
+            context: (!config.memcached.context.is_empty()).then(|| context::mark(&config.memcached.context)),
             now,
         }
     }
@@ -56,6 +60,12 @@ impl Terms {
         self.expiry(category, delivered).is_some_and(|at| at <= self.now)
     }
 
+    /// What a value says of the record behind its type. One that was fetched for
+    /// another list of fields has nothing to say until it is fetched again.
+    pub fn context<'a>(&self, record: &Record<'a>) -> &'a str {
+        self.context.as_deref().and_then(|mark| record.context.strip_prefix(mark)).unwrap_or_default()
+    }
+
     /// Appends the change that adds the record's tag to its key.
     pub fn add(&self, changes: &mut Changes, event: u64, record: Record<'_>, delivered: u64) {
         let expires = self.expiry(record.namespace.category(), delivered);
@@ -75,7 +85,8 @@ impl Terms {
             changes.adds_to(record.namespace);
         }
         let write = |key: &mut Vec<u8>| self.keys.indicator_into(record.namespace, record.value, key);
-        changes.push(write, event, record.kind, remove, expires);
+        let context = if remove { "" } else { self.context(&record) };
+        changes.push(write, event, record.kind, remove, expires, context);
     }
 }
 

@@ -77,7 +77,8 @@ fn next_key(
 ) -> io::Result<Option<Option<Wanted>>> {
     let Some((_, first)) = rows.current() else { return Ok(None) };
     let (namespace, text) = (first.namespace, first.value.to_owned());
-    let mut tags: Vec<Tag> = Vec::new();
+    let mut listed = Vec::new();
+    let mut contexts = String::new();
     let mut expires: Option<u64> = None;
     while let Some((event, record)) = rows.current() {
         if record.namespace != namespace || record.value != text {
@@ -86,12 +87,18 @@ fn next_key(
         let delivered = known.get(&event).map_or(0, |h| h.delivered);
         if let Some(t) = ttl::wire(terms.expiry(namespace.category(), delivered), terms.now) {
             expires = Some(expires.map_or(t, |e| ttl::later(e, t)));
-            tags.push(Tag { event, kind: record.kind.name() });
+            let start = contexts.len();
+            contexts.push_str(terms.context(&record));
+            listed.push((event, record.kind, start..contexts.len()));
         }
         rows.advance()?;
     }
     let Some(ttl) = expires else { return Ok(Some(None)) };
     let key = terms.keys.indicator(namespace, &text);
+    let mut tags: Vec<Tag> = listed
+        .into_iter()
+        .map(|(event, kind, range)| Tag { event, kind: kind.name(), context: &contexts[range] })
+        .collect();
     let (value, without) = value::render(&mut tags, limit.saturating_sub(key.len()));
     *left_out += without as u64;
     Ok(Some(Some(Wanted { key, value, ttl })))

@@ -196,9 +196,9 @@ impl<'a> Writer<'a> {
                     tally.added(record.namespace);
                     true
                 }
-                Fate::Kept { moved: m } => {
-                    moved |= m;
-                    again || terms.expires(record.namespace.category())
+                Fate::Kept { moved: m, retold } => {
+                    moved |= m | retold;
+                    again || retold || terms.expires(record.namespace.category())
                 }
                 Fate::Gone => {
                     gone += 1;

@@ -89,7 +89,7 @@ fn a_ledger_of_a_newer_version() {
     for arguments in [&["load"][..], &["load", "--dry-run"]] {
         let finished = scene.run(arguments);
         assert_eq!(finished.code, Some(73), "{}", finished.stderr);
-        let said = "has format \"9\", this program knows format 1; use the version that wrote it, or run `misp2memcached load --full`";
+        let said = "has format \"9\", this program knows formats 1 and 2; use the version that wrote it, or run `misp2memcached load --full`";
         assert!(finished.stderr.contains(said), "{}", finished.stderr);
     }
     assert!(scene.outside() == before && scene.misp.requests().is_empty());

@@ -4,6 +4,7 @@
 //! file beside this one, named here.
 
 mod commands;
+mod context;
 mod crash;
 mod cut_off_end;
 mod dalli_vectors;
