@@ -1,5 +1,6 @@
 //! Any text as what a person or a log line shows: the candidates are few, each one
-//! once, and each can be asked for.
+//! once, and each can be asked for; where the cache has only some namespaces they are
+//! the same without the others.
 
 #![no_main]
 
@@ -8,6 +9,7 @@ use memcache::exp::{MetaCommand, MetaOp};
 use misp2memcached::cache::key::Keys;
 use misp2memcached::indicator::Namespace;
 use misp2memcached::lookup::form::{Candidate, MAX_CANDIDATES, candidates, candidates_in};
+use misp2memcached::lookup::held::Held;
 use misp2memcached::lookup::networks::Networks;
 use std::collections::BTreeSet;
 
@@ -31,11 +33,17 @@ fuzz_target!(|input: (u8, &str)| {
     let parsed = Networks::parse(networks.as_bytes());
     assert_eq!(Networks::parse(parsed.to_string().as_bytes()), parsed);
     let every = Networks::from_lengths(0..=32, 0..=128);
-    for networks in [&parsed, &every] {
-        check(&candidates(value, networks), &keys);
-    }
     let namespaces = Namespace::ALL;
     let namespace = namespaces[usize::from(code) % namespaces.len()];
+    for networks in [parsed, every] {
+        let text = networks.to_string();
+        let list = candidates(value, &Held::with_networks(networks));
+        check(&list, &keys);
+        let one = candidates(value, &Held::parse(Some(text.as_bytes()), Some(namespace.name().as_bytes())));
+        check(&one, &keys);
+        let mut same = list.iter().filter(|c| c.namespace == namespace);
+        assert!(list.len() == MAX_CANDIDATES || one.iter().all(|c| same.next() == Some(c)) && same.next().is_none());
+    }
     if namespace.is_cached() {
         let within = candidates_in(namespace, value);
         check(&within, &keys);

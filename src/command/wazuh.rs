@@ -119,10 +119,12 @@ fn in_turn(mut memcached: Memcached, wanted: &[Wanted], timeout: Span) -> Result
 fn look_up(memcached: &Memcached, wanted: &[Wanted]) -> Result<Vec<Hit>> {
     let mut fleet = Fleet::open(memcached)?;
     let keys = fleet.keys().clone();
+    let names: Vec<&'static str> = memcached.context.iter().map(|field| field.name()).collect();
     let mut all = Vec::new();
     // Answers come in the order of the values.
     let mut asked = wanted.iter();
-    lookup::look_up(&mut fleet, &keys, wanted.iter().map(|w| Ok(w.asked.clone())), |found| {
+    lookup::look_up(&mut fleet, &keys, wanted.iter().map(|w| Ok(w.asked.clone())), |mut found| {
+        found.name_fields(&names);
         if let Some(wanted) = asked.next() {
             all.extend(hits(wanted, found.matches, &keys));
         }

@@ -41,7 +41,7 @@ pub struct Hit {
 pub fn hits(wanted: &Wanted, matches: Vec<Match>, keys: &Keys) -> Vec<Hit> {
     let told = matches.into_iter().filter(|m| !is_local(&m.key, keys));
     told.map(|m| Hit {
-        category: category(&m).to_owned(),
+        category: shortened(category(&m)),
         event_id: m.event_id,
         value: shortened(&wanted.shown),
         kind: m.kind,
@@ -51,10 +51,12 @@ pub fn hits(wanted: &Wanted, matches: Vec<Match>, keys: &Keys) -> Vec<Hit> {
     .collect()
 }
 
-/// The category of a match: what MISP gives its type by default. Here is the place
-/// for the attribute's own, where a value of memcached tells it.
-fn category(of: &Match) -> &'static str {
-    MispType::from_name(&of.kind).map_or(NO_CATEGORY, MispType::default_category)
+/// The category of a match: the attribute's own where the value tells it
+/// (`memcached.context`), else what MISP gives its type by default.
+fn category(of: &Match) -> &str {
+    let own = of.context.iter().find(|(name, text)| *name == "category" && !text.is_empty());
+    let by_default = || MispType::from_name(&of.kind).map_or(NO_CATEGORY, MispType::default_category);
+    own.map_or_else(by_default, |(_, text)| text)
 }
 
 fn is_local(key: &str, keys: &Keys) -> bool {
@@ -170,7 +172,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn found_in(key: &str, kind: &str) -> Match {
-        Match { event_id: "7".into(), kind: kind.into(), key: key.into() }
+        Match { event_id: "7".into(), kind: kind.into(), key: key.into(), fields: String::new(), context: Vec::new() }
     }
 
     fn hit(value: &str) -> Hit {
@@ -180,6 +182,19 @@ mod tests {
 
     fn alert() -> Alert {
         Alert::parse(br#"{"id":"1.2","rule":{"id":"5710","description":"said"}}"#).unwrap()
+    }
+
+    /// Where the loader was told to keep it, the attribute's own category.
+    #[test]
+    fn the_attributes_own_category() {
+        let wanted = Wanted { field: "data.url".into(), asked: "x".into(), shown: "x".into() };
+        let mut own = found_in("misp-url:x", "url");
+        own.context = vec![("tlp", "amber".into()), ("category", "Payload delivery".into())];
+        let mut empty = found_in("misp-url:x", "url");
+        empty.context = vec![("category", String::new())];
+        let all = hits(&wanted, vec![own, empty], &Keys::new("misp"));
+        let categories: Vec<&str> = all.iter().map(|hit| &*hit.category).collect();
+        assert_eq!(categories, ["Payload delivery", "Network activity"]);
     }
 
     #[test]
