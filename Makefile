@@ -58,11 +58,12 @@ fuzz: rust ## hostile input by the hundred thousand (RUNS=200000 TARGETS="config
 	        -runs=$(RUNS) -max_len=4096 -timeout=10 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 < /dev/null || exit 1; \
 	done
 
-lint: rust ## formatting, clippy and the documentation's links, without a warning
-	@$(call need,gcc)
+lint: rust ## formatting, clippy and the documentation's links, without a warning; whether the fuzz targets compile
+	@$(call need,gcc g++)
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml
 
 # `make build && sudo make install`: root, who may have no cargo, installs what you built.
 install: ## program, manual page, completions, documentation with example, Logstash's and Wazuh's files

@@ -33,12 +33,14 @@ fuzz_target!(|input: (u8, u8, u32, &[u8])| {
         Ok(text) => text,
         Err(e) => std::str::from_utf8(&bytes[..e.valid_up_to()]).expect("checked just now"),
     };
+    let context = value.rsplit_once(' ').map_or("", |(_, behind)| behind);
     let namespaces = Namespace::ALL;
     let record = Record {
         namespace: namespaces[usize::from(namespace) % namespaces.len()],
         kind: MispType::from_code(kind % MispType::all().count() as u8).expect("a type"),
         timestamp,
         value,
+        context,
     };
     let mut written = bytes[..bytes.len() - rest.len()].to_vec();
     let before = written.len();

@@ -81,6 +81,10 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Record<'_>, &[u8])>, Damaged> {
     if fixed[1] & WITH_CONTEXT != 0 {
         let (length, behind) = rest.split_first_chunk::<LENGTH>().ok_or(Damaged)?;
         (context, rest) = behind.split_at_checked(usize::from(u16::from_le_bytes(*length))).ok_or(Damaged)?;
+        // Never written so: one record has one form.
+        if context.is_empty() {
+            return Err(Damaged);
+        }
     }
     let record = Record {
         namespace: Namespace::from_code(fixed[0]).ok_or(Damaged)?,
@@ -126,10 +130,24 @@ mod tests {
         #[test]
         fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let mut rest = bytes.as_slice();
-            while let Ok(Some((_, more))) = read(rest) {
+            let mut again = Vec::new();
+            while let Ok(Some((record, more))) = read(rest) {
                 prop_assert!(more.len() < rest.len());
+                record.write(&mut again);
                 rest = more;
             }
+            prop_assert_eq!(&again[..], &bytes[..bytes.len() - rest.len()]);
+        }
+
+        /// A record has one form: a mark of a context and none behind it is damage.
+        #[test]
+        fn no_context_is_not_written(value in "[a-z]{0,9}") {
+            let record = Record { namespace: Namespace::Md5, kind: MispType::from_code(0).unwrap(), timestamp: 1, value: &value, context: "" };
+            let mut bytes = Vec::new();
+            record.write(&mut bytes);
+            bytes[1] |= WITH_CONTEXT;
+            bytes.extend_from_slice(&[0, 0]);
+            prop_assert_eq!(read(&bytes), Err(Damaged));
         }
     }
 
