@@ -1,8 +1,9 @@
 //! Changes applied to one server in bulk.
 //!
 //! A tag whose key is new costs one quiet `ms` in add mode, answered only if the
-//! key is there already. Those few, and those that are known to be there beforehand, are read with their CAS value, merged and
-//! written back under it; a key that changed in between is read again.
+//! key is there already. Those few, and those that are known to be there
+//! beforehand, are read with their CAS value, merged and written back under it; a
+//! key that changed in between is read again.
 
 use super::changes::{Change, Changes};
 use super::encode;

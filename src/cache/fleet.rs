@@ -5,6 +5,7 @@
 //! is opened again; the others go on, and somebody else remembers what it misses.
 
 use super::address::{self, Address, DEFAULT_PORT, Place};
+use super::answers::Answers;
 use super::bulk::Applied;
 use super::changes::Changes;
 use super::dialer::Dialer;
@@ -326,14 +327,6 @@ impl Fleet {
 pub struct Asked {
     keys: Vec<Vec<u8>>,
     of: Whom,
-}
-
-/// The keys that were asked for, and the value of each that has one.
-pub struct Answers {
-    /// As they were asked for.
-    pub keys: Vec<Vec<u8>>,
-    /// In the order of the keys.
-    pub values: Vec<Option<Vec<u8>>>,
 }
 
 enum Whom {

@@ -1,12 +1,14 @@
 //! memcached: keys, values, and the way there.
 //!
-//! - Pure: [`key`], [`value`], [`context`], [`ttl`], [`merge`], [`reply`], [`ring`], [`changes`], [`encode`]
+//! - Pure: [`key`], [`value`], [`context`], [`ttl`], [`merge`], [`reply`], [`ring`], [`changes`], [`encode`],
+//!   [`answers`], [`sent`]
 //! - How servers are reached: [`address`], [`dialer`], `tls`
 //! - One socket: `stream`, [`connection`]; what a server is asked over it: [`server`]; and
 //!   what is changed there: [`bulk`]; held against what it must be: [`enforce`]
 //! - All servers: [`fleet`]
 
 pub mod address;
+pub mod answers;
 pub mod bulk;
 pub mod changes;
 pub mod connection;

@@ -1,12 +1,13 @@
 //! `lookup`: which MISP events list these values?
 
+use crate::cache::answers::Answers;
 use crate::cache::fleet::{Asked, Fleet};
 use crate::cli::Lookup;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
 use crate::lookup::output::Table;
-use crate::lookup::{Answers, Ask, Scope, Step, Summary, read_lines, stream};
+use crate::lookup::{Ask, Scope, Step, Summary, read_lines, stream};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Write};
 
 /// Standard input is read in pieces of this size: a batch is what has been read.
@@ -23,7 +24,7 @@ impl Ask for Fleet {
     }
 
     fn finish(&mut self, asked: Asked) -> Result<Answers> {
-        asked.finish(self).map(|answers| Answers { keys: answers.keys, values: answers.values })
+        asked.finish(self)
     }
 }
 

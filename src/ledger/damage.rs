@@ -94,20 +94,9 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::super::header::Header;
-    use super::super::record::Record;
+    use super::super::tests::record;
     use super::super::{Chunks, Ledger};
     use super::*;
-    use crate::indicator::{MispType, Namespace};
-
-    fn record(value: &str) -> Record<'_> {
-        Record {
-            namespace: Namespace::Md5,
-            kind: MispType::from_name("md5").unwrap(),
-            timestamp: 1,
-            value,
-            context: "",
-        }
-    }
 
     /// Another program has it open, or it is no file: that is no damage, and a full
     /// pass does not give up what the ledger knows.

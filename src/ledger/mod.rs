@@ -272,7 +272,7 @@ mod tests {
     use super::*;
     use crate::indicator::{MispType, Namespace};
 
-    fn record(value: &str) -> Record<'_> {
+    pub(super) fn record(value: &str) -> Record<'_> {
         Record {
             namespace: Namespace::Md5,
             kind: MispType::from_name("md5").unwrap(),

@@ -2,9 +2,10 @@
 //! to matches.
 //!
 //! [`form`] knows how a value may be spelled in MISP, [`held`] what the cache has
-//! at all, [`networks`] which networks may hold an address, [`lines`] how values come out of a stream, [`output`] how
-//! matches are shown. This file puts values together into batches and asks through
-//! [`Ask`]; it knows neither sockets nor servers.
+//! at all, [`networks`] which networks may hold an address, [`lines`] how values
+//! come out of a stream, [`output`] how matches are shown. This file puts values
+//! together into batches and asks through [`Ask`]; it knows neither sockets nor
+//! servers.
 
 pub mod form;
 pub mod held;
@@ -15,6 +16,7 @@ pub mod output;
 pub use lines::read_lines;
 pub use output::{Found, Match, Table};
 
+use crate::cache::answers::Answers;
 use crate::cache::key::Keys;
 use crate::cache::value;
 use crate::error::{Error, Kind, Result};
@@ -61,15 +63,6 @@ pub trait Ask {
     /// # Errors
     /// The cache does not answer.
     fn finish(&mut self, asked: Self::Asked) -> Result<Answers>;
-}
-
-/// The keys that were asked for, and the value of each that has one.
-#[derive(Debug)]
-pub struct Answers {
-    /// As they were asked for.
-    pub keys: Vec<Vec<u8>>,
-    /// In the order of the keys.
-    pub values: Vec<Option<Vec<u8>>>,
 }
 
 /// What a look-up did.
