@@ -2,7 +2,7 @@
 //! clock, no server; only the URL is tidied (its trailing slash goes).
 
 use super::problem::{Problem, quoted};
-use super::{Config, Falco, FilterClause, Misp, Span, Wazuh, memcached, nearest::nearest};
+use super::{Config, Falco, FilterClause, Misp, Span, Wazuh, live, memcached, nearest::nearest};
 use crate::indicator::{Category, MispType};
 use reqwest::Url;
 use secrecy::ExposeSecret;
@@ -33,6 +33,7 @@ pub(super) fn check(config: &mut Config) -> Vec<Problem> {
         ));
     }
     falco(config, &mut problems);
+    live::check(config, &mut problems);
     not_empty(&mut problems, [("state.directory", config.state.directory.as_deref())]);
     wazuh(&config.wazuh, &mut problems);
     problems

@@ -9,7 +9,7 @@ const EXAMPLE: &str = include_str!("../../misp2memcached.example.yaml");
 const REFERENCE: &str = include_str!("../../docs/configuration.md");
 
 /// Keys without a default that could be shown: the example shows an example.
-const NO_DEFAULT: [&str; 17] = [
+const NO_DEFAULT: [&str; 19] = [
     "servers",
     "tls",
     "username",
@@ -27,6 +27,8 @@ const NO_DEFAULT: [&str; 17] = [
     "event_published_after",
     "hash_list",
     "domain_list",
+    "topics",
+    "config",
 ];
 
 /// `falco_binary` and `state.directory` look for their default when they run.
@@ -67,16 +69,21 @@ fn the_example_has_every_key_and_parses_with_all_of_them() {
 /// Each key by itself, set or commented out, shows its default.
 #[test]
 fn the_example_shows_the_defaults() {
-    let default = shown("{}");
-    let mut section = "";
+    let mut section = String::new();
     let mut tried = 0;
     // Shown inside the examples of `filter` and `tls`.
     let inside = "orgs tags types ca_file cert_file key_file server_name";
     for line in EXAMPLE.lines() {
         if !line.starts_with([' ', '#']) && !line.is_empty() {
-            section = line;
+            section = line.to_owned();
             continue;
         }
+        // A section that is off without its heading.
+        if let Some(heading) = uncommented(line).filter(|heading| heading.ends_with(':') && !heading.starts_with(' ')) {
+            section = heading;
+            continue;
+        }
+        let default = shown(&format!("{section}\n"));
         let key = uncommented(line).unwrap_or_else(|| line.to_owned());
         let name = key.trim();
         let exception = NO_DEFAULT.iter().any(|n| name.starts_with(&format!("{n}:")))

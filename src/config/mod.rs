@@ -13,6 +13,7 @@ mod fields;
 #[cfg(test)]
 mod golden;
 mod keys;
+mod live;
 mod load;
 #[cfg(test)]
 mod manual;
@@ -25,6 +26,7 @@ mod span;
 mod token;
 
 pub use context::ContextField;
+pub use live::{Kafka, Zmq};
 pub use load::{Loaded, Sources, load};
 pub use span::{Since, Span};
 
@@ -57,6 +59,12 @@ pub struct Config {
     /// Lists for Falco, written by the same pass.
     #[serde(default)]
     pub falco: Falco,
+    /// MISP's ZeroMQ publisher, for the command `follow`.
+    #[serde(default, deserialize_with = "Zmq::present")]
+    pub zmq: Option<Zmq>,
+    /// MISP's Kafka topics instead.
+    #[serde(default, deserialize_with = "Kafka::present")]
+    pub kafka: Option<Kafka>,
     /// Where the ledger and the lock live.
     #[serde(default)]
     pub state: State,
@@ -324,6 +332,8 @@ pub struct Falco {
     pub hash_list: Option<PathBuf>,
     /// Write a list of domains and host names here, one a line.
     pub domain_list: Option<PathBuf>,
+    /// How long `follow` waits at least between two writings of the files.
+    pub min_interval: Span,
     /// The falco to check the file with before it is put in place; default: the one on the PATH. `""`: no check.
     pub falco_binary: Option<PathBuf>,
 }
@@ -342,6 +352,7 @@ impl Default for Falco {
             priority: FalcoPriority::Critical,
             hash_list: None,
             domain_list: None,
+            min_interval: Span::seconds(60),
             falco_binary: None,
         }
     }

@@ -14,6 +14,7 @@ pub mod client;
 pub mod context;
 pub mod fetch;
 pub mod index;
+pub mod live;
 pub mod pace;
 pub mod page;
 pub mod query;
