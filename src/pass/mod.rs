@@ -4,7 +4,7 @@
 //! - [`refill`]: servers that lost their data; `standing`: servers that missed a pass; [`writer`]: events into ledger and
 //!   memcached; [`verify`]: memcached held against the ledger; [`survey`]: the
 //!   ledger read once; `left_out`: keys that too many events list; `prefix`: another one
-//!   than before; [`run`]: all of it in order
+//!   than before; [`told`]: what readers have to know first; [`run`]: all of it in order
 
 pub mod applier;
 pub mod diff;
@@ -22,6 +22,7 @@ mod standing;
 pub mod survey;
 pub mod tally;
 pub mod terms;
+pub mod told;
 pub mod verify;
 pub mod window;
 pub mod writer;

@@ -4,7 +4,7 @@
 //! they come; removals wait until the whole pass is known; `misp-networks`,
 //! `misp-namespaces`, `misp-last-load` and `misp-stats` are written last.
 
-use super::applier::{Applier, look_everywhere};
+use super::applier::Applier;
 use super::falco_files;
 use super::guard;
 use super::left_out;
@@ -17,6 +17,7 @@ use super::standing::Doubtful;
 use super::survey::{Summary, survey};
 use super::tally::Tally;
 use super::terms::Terms;
+use super::told::{Told, look_everywhere};
 use super::verify::verify;
 use super::window::{self, Choice, Window};
 use super::writer::Writer;
@@ -208,8 +209,9 @@ impl Pass<'_> {
         // Before anything else rewrites these headers.
         self.known.extend(plan.marks.iter().copied());
         let told = self.stored_summary()?.map_or_else(Namespaces::default, |summary| summary.with_keys());
+        let mut told = Told::new(told);
         let applied = thread::scope(|scope| {
-            let applier = Applier::start(scope, fleet, index.now, told);
+            let applier = Applier::start(scope, fleet, index.now, &mut told);
             let mut writer = Writer::new(ledger, applier, &terms, &self.known);
             // An expiry that was switched off is still running in memcached.
             writer.tell_all = otherwise;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::indicator::{MispType, split};
-use crate::lookup::networks::Networks;
+use crate::cache::networks::Networks;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

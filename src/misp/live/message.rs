@@ -174,7 +174,7 @@ pub fn body(frame: &[u8]) -> &[u8] {
 /// See [`Broken`].
 pub fn read(json: &[u8]) -> Result<Message<'_>, Broken> {
     let text = std::str::from_utf8(json).map_err(|_| Broken::NotText)?;
-    // serde would take a list as the fields in their order.
+    // serde would take a list as the fields in their order; so in `part`.
     if !text.trim_start().starts_with('{') {
         return Err(Broken::NotJson);
     }
@@ -215,6 +215,9 @@ pub fn read(json: &[u8]) -> Result<Message<'_>, Broken> {
 }
 
 fn part<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Broken> {
+    if !raw.get().starts_with('{') {
+        return Err(Broken::NotMisps);
+    }
     serde_json::from_str(raw.get()).map_err(|_| Broken::NotMisps)
 }
 
