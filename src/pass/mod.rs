@@ -7,6 +7,7 @@
 //!   than before; [`told`]: what readers have to know first; [`run`]: all of it in order
 
 pub mod applier;
+pub mod between;
 pub mod diff;
 mod falco_files;
 pub mod guard;

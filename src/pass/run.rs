@@ -68,16 +68,40 @@ pub fn run(
     progress: &Progress,
     out: &mut dyn Write,
 ) -> Result<Report> {
+    if options.dry_run {
+        return timed(directory, || preview::run(config, directory, options, progress, out));
+    }
+    let lock = lock(directory)?;
+    run_under(&lock, config, directory, options, progress)
+}
+
+/// Makes the state directory and takes its lock.
+///
+/// # Errors
+/// [`Kind::Locked`], [`Kind::CannotWrite`].
+pub fn lock(directory: &Path) -> Result<Lock> {
+    state::make(directory)?;
+    Lock::take(directory)
+}
+
+/// Runs one pass under a lock that is held longer than that. It writes.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_under(
+    _: &Lock,
+    config: &Config,
+    directory: &Path,
+    options: Options,
+    progress: &Progress,
+) -> Result<Report> {
+    timed(directory, || load(config, directory, options, progress))
+}
+
+fn timed(directory: &Path, pass: impl FnOnce() -> Result<Report>) -> Result<Report> {
     let started = Instant::now();
-    let pass = AssertUnwindSafe(|| {
-        if options.dry_run {
-            preview::run(config, directory, options, progress, out)
-        } else {
-            load(config, directory, options, progress)
-        }
-    });
     // On some kinds of damage the store panics. Nothing of the pass is used after that.
-    let mut report = catch_unwind(pass).unwrap_or_else(|panic| match Ledger::damage(directory) {
+    let mut report = catch_unwind(AssertUnwindSafe(pass)).unwrap_or_else(|panic| match Ledger::damage(directory) {
         Some(damage) => Err(damage),
         None => resume_unwind(panic),
     })?;
@@ -104,8 +128,6 @@ struct Pass<'a> {
 }
 
 fn load(config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
-    state::make(directory)?;
-    let _lock = Lock::take(directory)?;
     let ledger = if options.full { Ledger::open_or_rebuild(directory)? } else { Ledger::open(directory)? };
     let mut fleet = Fleet::open(&config.memcached)?;
     let client = Client::new(&config.misp)?;

@@ -22,7 +22,7 @@ pub enum Message<'a> {
     EventGone(u64),
     /// An event was published; sent before its flag is set.
     Published(u64),
-    /// An object of this event was added, edited or deleted.
+    /// An object of this event was edited or deleted. A new one has no attributes yet.
     Object(u64),
     /// A tag was attached to this event or one of its attributes, or detached.
     Tagged(u64),
@@ -41,12 +41,23 @@ pub struct Change<'a> {
     pub attribute: Attribute<'a>,
     /// Its category.
     pub category: Cow<'a, str>,
-    /// Whether it is new, and neither edited nor deleted.
-    pub added: bool,
+    /// What was done with it.
+    pub action: Action,
     /// Who may see it, as far as the message tells.
     pub shared: Shared,
     /// What the message says of its event; a hard delete says nothing.
     pub event: Option<EventOf<'a>>,
+}
+
+/// What was done with an attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It is new.
+    Add,
+    /// It was edited, restored, or tagged; its value before may have been another one.
+    Edit,
+    /// It was deleted, for good or softly.
+    Delete,
 }
 
 /// Whether everybody on the server may see an attribute.
@@ -201,7 +212,7 @@ pub fn read(json: &[u8]) -> Result<Message<'_>, Broken> {
     }
     if let Some(object) = parts.object {
         let OfEvent { event_id, .. } = part(object)?;
-        return Ok(Message::Object(event_id));
+        return Ok(if action == "add" { Message::Other } else { Message::Object(event_id) });
     }
     if let Some(tag) = parts.tag {
         let TagOf { name, event_id } = part(tag)?;
@@ -235,7 +246,11 @@ fn change<'a>(raw: &'a RawValue, parts: &Envelope<'a>, action: &str) -> Result<C
     Ok(Change {
         attribute,
         category: beside.category,
-        added: action == "add",
+        action: match action {
+            "add" => Action::Add,
+            "delete" | "soft-delete" => Action::Delete,
+            _ => Action::Edit,
+        },
         shared: if with_all { Shared::WithAll } else { Shared::Perhaps },
         event,
     })
