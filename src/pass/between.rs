@@ -29,6 +29,7 @@ use crate::ledger::record::Record;
 use crate::ledger::{Ledger, SUMMARY};
 use crate::misp::client::local_now;
 use crate::misp::fetch::Batch;
+use crate::misp::query::fingerprint;
 use crate::report;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -73,12 +74,16 @@ pub struct Between<'a> {
 }
 
 impl<'a> Between<'a> {
-    /// Opens both. MISP's clock is `ahead` seconds before ours, or behind.
+    /// Opens both; `None` while no pass has loaded what the configuration asks for. MISP's
+    /// clock is `ahead` seconds before ours, or behind.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`], [`Kind::Unavailable`].
-    pub fn open(config: &'a Config, directory: &Path, ahead: i64) -> Result<Between<'a>> {
+    /// [`crate::error::Kind::CannotWrite`], [`crate::error::Kind::Unavailable`].
+    pub fn open(config: &'a Config, directory: &Path, ahead: i64) -> Result<Option<Between<'a>>> {
         let ledger = Ledger::open(directory)?;
+        if ledger.meta("question")?.as_deref() != Some(fingerprint(config).as_bytes()) {
+            return Ok(None);
+        }
         let fleet = Fleet::open(&config.memcached)?;
         let summary = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
         let told = Told::new(summary.map_or_else(Namespaces::default, |s| s.with_keys()));
@@ -96,7 +101,7 @@ impl<'a> Between<'a> {
             lost,
         };
         between.terms.now = between.now();
-        Ok(between)
+        Ok(Some(between))
     }
 
     /// MISP's clock, Unix seconds.
@@ -107,19 +112,20 @@ impl<'a> Between<'a> {
     /// Whether the ledger knows an event.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn knows(&self, event: u64) -> Result<bool> {
         Ok(self.ledger.header(event)?.is_some())
     }
 
-    /// Adds indicators to events, each event's in any order.
+    /// Adds indicators to events, each event's in any order. Gives the events that the
+    /// ledger did not know.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`], [`Kind::Unavailable`]: no server is left.
-    pub fn add(&mut self, mut events: BTreeMap<u64, Vec<Fresh>>) -> Result<()> {
+    /// [`crate::error::Kind::CannotWrite`], [`crate::error::Kind::Unavailable`]: no server is left.
+    pub fn add(&mut self, mut events: BTreeMap<u64, Vec<Fresh>>) -> Result<Vec<u64>> {
         self.terms.now = self.now();
         let mut changes = Changes::default();
-        let mut begun = Vec::new();
+        let (mut begun, mut unknown) = (Vec::new(), Vec::new());
         let mut change = self.ledger.change()?;
         let settled = std::mem::take(&mut self.settled);
         settled.iter().try_for_each(|(event, header)| change.set_header(*event, header))?;
@@ -131,6 +137,7 @@ impl<'a> Between<'a> {
             let before = change.header(*event)?;
             let mut header =
                 before.unwrap_or_else(|| Header { delivered: self.terms.now, ..Header::default() });
+            unknown.extend(before.is_none().then_some(*event));
             let mut news = header.dirty;
             for (record, put) in records.iter().zip(change.insert(*event, &records)?) {
                 if put == Put::New {
@@ -153,7 +160,7 @@ impl<'a> Between<'a> {
         if self.apply(&changes)? {
             self.settled = begun;
         }
-        Ok(())
+        Ok(unknown)
     }
 
     /// Has the changes applied; whether every one of them was taken.
@@ -178,7 +185,7 @@ impl<'a> Between<'a> {
     /// back, since an answer without rows is to be doubted.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`], [`Kind::Unavailable`].
+    /// [`crate::error::Kind::CannotWrite`], [`crate::error::Kind::Unavailable`].
     pub fn absorb(&mut self, batch: Batch, since: &mut Since) -> Result<Vec<(u64, Header)>> {
         let mut known = BTreeMap::new();
         for event in &batch.events {
@@ -208,7 +215,7 @@ impl<'a> Between<'a> {
     /// may go at once.
     ///
     /// # Errors
-    /// [`Kind::Untrusted`]: the shrink guard; and as [`Between::absorb`].
+    /// [`crate::error::Kind::Untrusted`]: the shrink guard; and as [`Between::absorb`].
     pub fn drop_vanished(&mut self, vanished: &[(u64, Header)]) -> Result<()> {
         let going = vanished.iter().map(|(_, h)| u64::from(h.records)).sum();
         guard::check(self.held, going, self.config.misp.max_shrink_percent)?;
@@ -225,7 +232,7 @@ impl<'a> Between<'a> {
     /// Marks events as unpublished from now on, if they are not marked yet.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn mark_unpublished(&mut self, events: &[(u64, Header)]) -> Result<()> {
         let now = self.now();
         let fresh = events.iter().filter(|(_, h)| h.unpublished_since == 0);
@@ -293,7 +300,7 @@ impl<'a> Between<'a> {
     /// Writes the marks that say what is in memcached by now.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn settle(&mut self) -> Result<()> {
         if self.settled.is_empty() {
             return Ok(());
@@ -323,7 +330,7 @@ impl<'a> Between<'a> {
     /// Writes Falco's files anew, where they have to change.
     ///
     /// # Errors
-    /// [`Kind::CannotWrite`].
+    /// [`crate::error::Kind::CannotWrite`].
     pub fn write_falco(&self) -> Result<Option<report::Falco>> {
         let mut files = falco_files::Files::new(self.config, self.now(), &self.ledger)?;
         self.ledger.for_each(|_, record| {

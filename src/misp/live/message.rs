@@ -11,6 +11,10 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
+/// Messages of more bytes are not read: MISP's have a few kilobytes, but for the whole
+/// event that is sent when it is published, of which only the id counts.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+
 /// What a message says.
 #[derive(Debug)]
 pub enum Message<'a> {
@@ -155,6 +159,8 @@ struct Beside<'a> {
 /// Why a message says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
+    /// More bytes than any message needs.
+    TooLong,
     /// The bytes are no UTF-8.
     NotText,
     /// The text is no JSON, or no object.
@@ -166,6 +172,7 @@ pub enum Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Broken::TooLong => "it is too long",
             Broken::NotText => "it is no UTF-8",
             Broken::NotJson => "it is no JSON object",
             Broken::NotMisps => "a field of MISP's is missing or of another type",
@@ -184,6 +191,9 @@ pub fn body(frame: &[u8]) -> &[u8] {
 /// # Errors
 /// See [`Broken`].
 pub fn read(json: &[u8]) -> Result<Message<'_>, Broken> {
+    if json.len() > MAX_MESSAGE {
+        return published(json).ok_or(Broken::TooLong);
+    }
     let text = std::str::from_utf8(json).map_err(|_| Broken::NotText)?;
     // serde would take a list as the fields in their order; so in `part`.
     if !text.trim_start().starts_with('{') {
@@ -223,6 +233,13 @@ pub fn read(json: &[u8]) -> Result<Message<'_>, Broken> {
         });
     }
     Ok(if parts.status.is_some() && parts.uptime.is_some() { Message::Alive } else { Message::Other })
+}
+
+/// The id of an event that is sent whole: it stands first.
+fn published(json: &[u8]) -> Option<Message<'static>> {
+    let rest = json.strip_prefix(br#"{"Event":{"id":""#)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok().map(Message::Published)
 }
 
 fn part<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Broken> {

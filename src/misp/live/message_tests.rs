@@ -148,6 +148,14 @@ fn broken_messages_are_named() {
     assert_eq!(word(&read(b"{}").unwrap()), "other");
 }
 
+#[test]
+fn long_messages() {
+    let event = |id: &str| format!(r#"{{"Event":{{"id":"{id}","info":"{}"}}}}"#, "x".repeat(MAX_MESSAGE));
+    assert!(matches!(read(event("14").as_bytes()), Ok(Message::Published(14))));
+    assert_eq!(read(event("").as_bytes()).unwrap_err(), Broken::TooLong);
+    assert_eq!(read(&[b'x'; MAX_MESSAGE + 1]).unwrap_err(), Broken::TooLong);
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
