@@ -32,3 +32,5 @@ mod tls;
 mod verify;
 mod wazuh;
 mod worlds;
+#[cfg(feature = "zmq")]
+mod zmq;

@@ -7,3 +7,5 @@
 
 pub mod message;
 pub mod source;
+#[cfg(feature = "zmq")]
+pub mod zmq;
