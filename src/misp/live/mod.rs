@@ -5,5 +5,10 @@
 //! - `zmq` (feature `zmq`): MISP's ZeroMQ publisher
 //! - `kafka` (feature `kafka`): topics of a Kafka cluster
 
+#[cfg(feature = "kafka")]
+pub mod kafka;
+#[cfg(not(feature = "kafka"))]
+#[path = "kafka_left_out.rs"]
+pub mod kafka;
 pub mod message;
 pub mod source;
