@@ -51,6 +51,8 @@ pub struct Cli {
 pub enum Command {
     /// Run one pass: MISP into memcached and Falco's lists.
     Load(Load),
+    /// Stay, and apply MISP's ZeroMQ or Kafka messages as they come.
+    Follow,
     /// Tell which MISP events list these values.
     Lookup(Lookup),
     /// Show what the cache holds, how old it is, and whether it fits.
