@@ -86,7 +86,8 @@ impl Counts {
     /// One line for `systemctl status`.
     pub fn line(&self) -> String {
         let line = if self.up { "line up" } else { "line DOWN" };
-        let mut text = format!("{line}, {} messages, {} indicators added, {} passes", self.total(), self.added, self.passes);
+        let mut text =
+            format!("{line}, {} messages, {} indicators added, {} passes", self.total(), self.added, self.passes);
         if self.unreadable > 0 {
             text += &format!(", {} unreadable", self.unreadable);
         }

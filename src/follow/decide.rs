@@ -81,9 +81,7 @@ impl Rules {
                 || misp.exclude_decayed
                 || misp.event_published_after.is_some()
                 || shows_context,
-            tags_matter: shows_context
-                || misp.exclude_decayed
-                || clauses.iter().any(|c| !c.filter.tags.is_empty()),
+            tags_matter: shows_context || misp.exclude_decayed || clauses.iter().any(|c| !c.filter.tags.is_empty()),
             clauses,
             config: config.clone(),
         }

@@ -78,13 +78,7 @@ impl Inbox {
         let mut state = State::default();
         state.pending.unordered = unordered;
         state.counts.started = local_now();
-        Inbox {
-            state: Mutex::new(state),
-            news: Condvar::new(),
-            room: Condvar::new(),
-            rules,
-            ahead: AtomicI64::new(0),
-        }
+        Inbox { state: Mutex::new(state), news: Condvar::new(), room: Condvar::new(), rules, ahead: AtomicI64::new(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

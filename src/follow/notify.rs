@@ -33,7 +33,9 @@ struct Line {
 impl Notify {
     /// As the environment says.
     pub fn from_environment() -> Notify {
-        let Some(line) = env::var_os("NOTIFY_SOCKET").and_then(|path| open(path.to_str()?)) else { return Notify(None) };
+        let Some(line) = env::var_os("NOTIFY_SOCKET").and_then(|path| open(path.to_str()?)) else {
+            return Notify(None);
+        };
         let line = Arc::new(line);
         let number = |name: &str| env::var(name).ok()?.parse::<u64>().ok();
         let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));

@@ -253,7 +253,10 @@ mod tests {
         for number in 1..=100 {
             pending.put(number, Step::Look { event: 7, late: false }, now + MS * number as u32);
         }
-        assert!(pending.take_looks(now + SOON[0], 9).is_empty(), "the first message counts, and it came a moment later");
+        assert!(
+            pending.take_looks(now + SOON[0], 9).is_empty(),
+            "the first message counts, and it came a moment later"
+        );
         let taken = pending.take_looks(now + SOON[0] + MS, 9);
         assert_eq!((events(&taken), pending.settled(Some(&taken))), (vec![7], 0));
         let asked = now + Duration::from_secs(1);

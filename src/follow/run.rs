@@ -376,7 +376,11 @@ impl Writer<'_> {
                 (self.failures, self.first) = (0, false);
                 self.next_pass = now + self.config.misp.refresh_event_timestamp.duration();
                 self.changed = None;
-                self.inbox.pending(|p| if full { p.everything_done(begun) });
+                self.inbox.pending(|p| {
+                    if full {
+                        p.everything_done(begun)
+                    }
+                });
                 self.inbox.counts(|c| {
                     c.passes += 1;
                     c.last_pass = local_now();

@@ -1,12 +1,12 @@
 //! memcached in a thread of its own: while it takes one list of changes, the
 //! ledger is made ready for the next.
 
+use super::told::Told;
 use crate::cache::bulk::Applied;
 use crate::cache::changes::Changes;
 use crate::cache::fleet::Fleet;
 use crate::cache::merge::Expiry;
 use crate::error::{Error, Kind, Result};
-use super::told::Told;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 

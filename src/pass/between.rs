@@ -135,8 +135,7 @@ impl<'a> Between<'a> {
             fresh.dedup_by(|a, b| a.record().order(&b.record()).is_eq());
             let records: Vec<Record> = fresh.iter().map(Fresh::record).collect();
             let before = change.header(*event)?;
-            let mut header =
-                before.unwrap_or_else(|| Header { delivered: self.terms.now, ..Header::default() });
+            let mut header = before.unwrap_or_else(|| Header { delivered: self.terms.now, ..Header::default() });
             unknown.extend(before.is_none().then_some(*event));
             let mut news = header.dirty;
             for (record, put) in records.iter().zip(change.insert(*event, &records)?) {

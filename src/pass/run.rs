@@ -88,13 +88,7 @@ pub fn lock(directory: &Path) -> Result<Lock> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_under(
-    _: &Lock,
-    config: &Config,
-    directory: &Path,
-    options: Options,
-    progress: &Progress,
-) -> Result<Report> {
+pub fn run_under(_: &Lock, config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
     timed(directory, || load(config, directory, options, progress))
 }
 
