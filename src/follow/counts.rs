@@ -98,6 +98,41 @@ impl Counts {
     }
 }
 
+/// A file that was not written again for so many seconds is that of a run that ended
+/// without a word.
+const SILENT: u64 = 60;
+
+impl Counts {
+    /// For `status`, at `now`: one or more lines under the heading `Follow`.
+    pub fn told(&self, now: u64) -> Vec<String> {
+        let ago = |at: u64| {
+            let span = humantime::format_duration(std::time::Duration::from_secs(now.saturating_sub(at)));
+            if at == 0 { "never".to_owned() } else { format!("{span} ago") }
+        };
+        if now.saturating_sub(self.now) > SILENT {
+            return vec![format!("does NOT RUN any more: last seen {}", ago(self.now))];
+        }
+        let mut lines = vec![
+            format!(
+                "{}; last message {}, last sign of life {}",
+                self.line(),
+                ago(self.last_message),
+                ago(self.last_heartbeat)
+            ),
+            format!(
+                "last pass {}; from message to key {:.0} ms, at the longest {:.0} ms",
+                ago(self.last_pass),
+                self.lag * 1e3,
+                self.longest_lag * 1e3
+            ),
+        ];
+        if !self.last_error.is_empty() {
+            lines.push(format!("last error: {}", self.last_error.replace('\n', " ")));
+        }
+        lines
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +147,16 @@ mod tests {
         assert_eq!(counts.line(), "line up, 2 messages, 0 indicators added, 0 passes");
         assert_eq!((counts.last_heartbeat, counts.last_message), (7, 9));
         assert_eq!((counts.lag, counts.longest_lag), (0.1, 0.2));
+        let told = Counts { now: 100, last_pass: 40, last_error: "MISP\nis away".into(), ..counts.clone() }.told(109);
+        assert_eq!(
+            told,
+            [
+                "line up, 2 messages, 0 indicators added, 0 passes; last message 1m 40s ago, last sign of life 1m 42s ago",
+                "last pass 1m 9s ago; from message to key 100 ms, at the longest 200 ms",
+                "last error: MISP is away",
+            ]
+        );
+        assert_eq!(Counts { now: 100, ..counts.clone() }.told(161), ["does NOT RUN any more: last seen 1m 1s ago"]);
         let down = Counts { up: false, unreadable: 2, failed_passes: 1, ..counts };
         assert_eq!(down.line(), "line DOWN, 2 messages, 0 indicators added, 0 passes, 2 unreadable, 1 failures");
     }

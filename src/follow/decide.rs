@@ -7,6 +7,7 @@
 
 use crate::config::{Config, FilterClause};
 use crate::indicator::MispType;
+use crate::misp::attribute::Attribute;
 use crate::misp::live::message::{Action, Change, EventOf, Message, Shared};
 use crate::misp::query::{self, Query};
 use crate::misp::rows::indicators;
@@ -33,6 +34,8 @@ pub enum Step {
         event: u64,
         /// What it waits for becomes true only some time after the message.
         late: bool,
+        /// Indicators that one of its attributes no longer stands for.
+        withdrawn: Vec<Fresh>,
     },
     /// The event and all of its indicators go.
     Gone(u64),
@@ -89,7 +92,7 @@ impl Rules {
 
     /// What a message asks for at `now`, MISP's clock.
     pub fn step(&self, message: &Message<'_>, now: u64) -> Step {
-        let look = |event: u64| Step::Look { event, late: false };
+        let look = |event: u64| Step::Look { event, late: false, withdrawn: Vec::new() };
         match message {
             Message::Attribute(change) => self.attribute(change, now),
             Message::Event(event) | Message::Object(event) => look(*event),
@@ -97,7 +100,7 @@ impl Rules {
             // Sent before the flag is set.
             Message::Published(event) => {
                 let late = self.config.misp.published || self.config.misp.event_published_after.is_some();
-                Step::Look { event: *event, late }
+                Step::Look { event: *event, late, withdrawn: Vec::new() }
             }
             Message::Tagged(event) if self.tags_matter => look(*event),
             Message::Tag(_) if self.tags_matter => Step::Everything,
@@ -110,20 +113,24 @@ impl Rules {
         let verdict = self.verdict(change, now);
         match (change.action, verdict) {
             (Action::Add, Verdict::No) => Step::Nothing,
-            (Action::Add, Verdict::Yes) => match self.fresh(change) {
+            (Action::Add, Verdict::Yes) => match self.fresh(&change.attribute) {
                 fresh if fresh.is_empty() => Step::Nothing,
                 fresh => Step::Add { event, fresh, look: false },
             },
             // The old value is not known; the new one need not wait for it.
-            (Action::Edit, Verdict::Yes) => Step::Add { event, fresh: self.fresh(change), look: true },
-            _ => Step::Look { event, late: false },
+            (Action::Edit, Verdict::Yes) => Step::Add { event, fresh: self.fresh(&change.attribute), look: true },
+            (Action::Add | Action::Edit, Verdict::Ask) => Step::Look { event, late: false, withdrawn: Vec::new() },
+            (Action::Edit | Action::Delete, _) => {
+                let before = Attribute { deleted: false, to_ids: true, ..change.attribute.clone() };
+                Step::Look { event, late: false, withdrawn: self.fresh(&before) }
+            }
         }
     }
 
-    fn fresh(&self, change: &Change<'_>) -> Vec<Fresh> {
+    fn fresh(&self, attribute: &Attribute<'_>) -> Vec<Fresh> {
         let mut all = Vec::new();
         // What is no indicator is counted and named by the next pass.
-        let _: Result<_, Infallible> = indicators(&change.attribute, &self.query, "", |record| {
+        let _: Result<_, Infallible> = indicators(attribute, &self.query, "", |record| {
             all.push(Fresh {
                 namespace: record.namespace,
                 kind: record.kind,

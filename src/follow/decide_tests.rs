@@ -35,9 +35,10 @@ fn word(config: &Config, text: &str) -> String {
             let values: Vec<String> = fresh.into_iter().map(|f| f.value).collect();
             format!("add {}{}", values.join(" "), if look { ", look" } else { "" })
         }
-        Step::Look { event, late } => {
+        Step::Look { event, late, withdrawn } => {
             assert_eq!(event, 14);
-            if late { "late" } else { "look" }.into()
+            let values: String = withdrawn.into_iter().map(|f| format!(" -{}", f.value)).collect();
+            format!("{}{values}", if late { "late" } else { "look" })
         }
         Step::Gone(event) => {
             assert_eq!(event, 14);
@@ -48,6 +49,7 @@ fn word(config: &Config, text: &str) -> String {
 }
 
 const ADDED: &str = "add a.example 192.0.2.1";
+const WITHDRAWN: &str = "look -a.example -192.0.2.1";
 
 #[test]
 fn attributes_without_conditions() {
@@ -55,10 +57,10 @@ fn attributes_without_conditions() {
     let add = attribute("add");
     assert_eq!(word(&plain, &add), ADDED);
     assert_eq!(word(&plain, &attribute("edit")), format!("{ADDED}, look"));
-    assert_eq!(word(&plain, &attribute("soft-delete")), "look");
-    assert_eq!(word(&plain, &attribute("delete")), "look");
+    assert_eq!(word(&plain, &attribute("soft-delete")), WITHDRAWN);
+    assert_eq!(word(&plain, &attribute("delete")), WITHDRAWN);
     let off = |text: String| text.replace(r#""to_ids":true"#, r#""to_ids":false"#);
-    assert_eq!(word(&plain, &off(attribute("edit"))), "look");
+    assert_eq!(word(&plain, &off(attribute("edit"))), WITHDRAWN);
     assert_eq!(word(&plain, &off(add.clone())), "nothing");
     assert_eq!(word(&config(|c| c.misp.to_ids = false), &off(add.clone())), ADDED);
     // A type that is not loaded, one that is switched off, a value that is none.

@@ -45,7 +45,7 @@ impl Notify {
         Notify(Some(line))
     }
 
-    /// All that was missing has been loaded, and messages are being applied.
+    /// The first pass was made, or tried, and messages are being applied.
     pub fn ready(&self) {
         if let Some(line) = &self.0
             && !line.ready.swap(true, Ordering::Relaxed)

@@ -5,19 +5,27 @@
 //! MISP for, and too many of those become one full pass.
 
 use super::decide::Step;
+use crate::indicator::{MispType, Namespace};
 use crate::pass::between::Fresh;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Bytes of indicators that wait to be added, about; a burst beyond it costs less to
 /// fetch than to remember.
-const MAX_ADD_BYTES: usize = 16 * 1024 * 1024;
+const MAX_ADD_BYTES: usize = 8 * 1024 * 1024;
 
 /// Events that wait to be asked for or to go; beyond it the whole of MISP is.
 const MAX_EVENTS: usize = 50_000;
 
 /// Bytes that one indicator takes beside its value.
 const FRESH_BYTES: usize = size_of::<Fresh>() + 16;
+
+/// So long an added indicator is believed against an answer without it: that of a
+/// MISP whose transaction was not over yet.
+const RECENT: Duration = Duration::from_secs(5);
+
+/// Indicators that are remembered for that.
+const MAX_RECENT: usize = 20_000;
 
 /// When MISP is asked for an event after a message. MISP sends its message inside the
 /// transaction that makes it true (CakePHP saves so), hence not at once; and once more,
@@ -47,6 +55,8 @@ pub struct Pending {
     taken: Option<u64>,
     /// The last message that was put in.
     last: u64,
+    /// Indicators that messages brought lately, and when.
+    recent: BTreeMap<(u64, Namespace, MispType, String), Instant>,
     /// The transport may bring an event's messages in another order than MISP sent them.
     pub unordered: bool,
 }
@@ -92,6 +102,7 @@ impl Pending {
         match step {
             Step::Nothing => {}
             Step::Add { event, fresh, look } => {
+                fresh.iter().for_each(|f| self.remember(event, f, now));
                 self.bytes += fresh.iter().map(|f| f.value.len() + FRESH_BYTES).sum::<usize>();
                 self.adds.entry(event).or_default().extend(fresh);
                 self.first_add.get_or_insert((number, now));
@@ -104,7 +115,12 @@ impl Pending {
                     self.adds_to_looks(now);
                 }
             }
-            Step::Look { event, late } => self.look(event, Some(number), if late { LATE } else { SOON }, now),
+            Step::Look { event, late, withdrawn } => {
+                for f in withdrawn {
+                    self.recent.remove(&(event, f.namespace, f.kind, f.value));
+                }
+                self.look(event, Some(number), if late { LATE } else { SOON }, now);
+            }
             Step::Gone(event) => {
                 self.adds.remove(&event);
                 self.looks.remove(&event);
@@ -118,6 +134,33 @@ impl Pending {
             self.looks.clear();
             self.gone.clear();
         }
+    }
+
+    /// An answer that MISP is about to give may be older than this message.
+    fn remember(&mut self, event: u64, fresh: &Fresh, now: Instant) {
+        if self.recent.len() >= MAX_RECENT {
+            self.forget(now);
+        }
+        if self.recent.len() < MAX_RECENT {
+            self.recent.insert((event, fresh.namespace, fresh.kind, fresh.value.clone()), now);
+        }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.recent.retain(|_, at| now.saturating_duration_since(*at) < RECENT);
+    }
+
+    /// The indicators of an event that messages brought so lately that an answer of
+    /// MISP's without them does not count. A look that takes long keeps what came since
+    /// it began.
+    pub fn recent(&self, event: u64) -> impl Iterator<Item = Fresh> + '_ {
+        let all = self.recent.range((event, Namespace::ALL[0], MispType::first(), String::new())..);
+        all.take_while(move |((of, ..), _)| *of == event).map(|((_, namespace, kind, value), _)| Fresh {
+            namespace: *namespace,
+            kind: *kind,
+            timestamp: 0,
+            value: value.clone(),
+        })
     }
 
     fn all(&mut self, number: u64) {
@@ -180,6 +223,7 @@ impl Pending {
 
     /// The events that are due, `most` of them.
     pub fn take_looks(&mut self, now: Instant, most: usize) -> Taken {
+        self.forget(now);
         let due: Vec<u64> = self.looks.iter().filter(|(_, l)| l.due <= now).map(|(e, _)| *e).take(most).collect();
         Taken(due.into_iter().filter_map(|event| Some((event, self.looks.remove(&event)?))).collect())
     }
@@ -233,12 +277,15 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::indicator::{MispType, Namespace};
 
     fn add(event: u64, value: &str, look: bool) -> Step {
         let kind = MispType::from_name("url").unwrap();
         let fresh = vec![Fresh { namespace: Namespace::Url, kind, timestamp: 1, value: value.into() }];
         Step::Add { event, fresh, look }
+    }
+
+    fn look(event: u64) -> Step {
+        Step::Look { event, late: false, withdrawn: Vec::new() }
     }
 
     fn events(taken: &Taken) -> Vec<u64> {
@@ -251,7 +298,7 @@ mod tests {
     fn messages_are_coalesced_and_asked_for_twice() {
         let (mut pending, now) = (Pending::default(), Instant::now());
         for number in 1..=100 {
-            pending.put(number, Step::Look { event: 7, late: false }, now + MS * number as u32);
+            pending.put(number, look(7), now + MS * number as u32);
         }
         assert!(
             pending.take_looks(now + SOON[0], 9).is_empty(),
@@ -273,7 +320,7 @@ mod tests {
         pending.put(1, Step::Nothing, now);
         assert_eq!(pending.settled(None), 1);
         pending.put(2, add(5, "a", false), now);
-        pending.put(3, Step::Look { event: 6, late: false }, now);
+        pending.put(3, look(6), now);
         pending.put(4, Step::Gone(8), now);
         assert_eq!(pending.settled(None), 1);
         let adds = pending.take_adds().unwrap();
@@ -325,12 +372,30 @@ mod tests {
     fn too_many_events_become_a_full_pass() {
         let (mut pending, now) = (Pending::default(), Instant::now());
         for number in 1..=2 * MAX_EVENTS as u64 {
-            let step = if number % 2 == 0 { Step::Gone(number) } else { Step::Look { event: number, late: false } };
+            let step = if number % 2 == 0 { Step::Gone(number) } else { look(number) };
             pending.put(number, step, now);
             assert!(pending.looks.len() + pending.gone.len() <= MAX_EVENTS);
         }
         assert!(pending.wants_everything());
         assert_eq!(pending.settled(None), 0);
+    }
+
+    #[test]
+    fn what_came_lately_is_believed_until_it_is_withdrawn() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        let values = |pending: &Pending, event| pending.recent(event).map(|f| f.value).collect::<Vec<_>>();
+        for (number, value) in (1..).zip(["b", "a"]) {
+            pending.put(number, add(5, value, false), now);
+            pending.put(number, add(6, value, false), now);
+        }
+        assert_eq!((values(&pending, 5), values(&pending, 4)), (vec!["a".into(), "b".into()], vec![]));
+        let Step::Add { fresh, .. } = add(5, "a", false) else { unreachable!() };
+        pending.put(9, Step::Look { event: 5, late: false, withdrawn: fresh }, now);
+        assert_eq!((values(&pending, 5), values(&pending, 6).len()), (vec!["b".to_owned()], 2));
+        pending.take_looks(now + RECENT - MS, 9);
+        assert_eq!(values(&pending, 5), ["b"]);
+        pending.take_looks(now + RECENT, 9);
+        assert_eq!((values(&pending, 5).len(), values(&pending, 6).len()), (0, 0));
     }
 
     #[test]

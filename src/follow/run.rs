@@ -102,6 +102,10 @@ pub fn run(config: &Config, directory: &Path) -> Result<()> {
     let _ = source.join();
     inbox.close();
     writer.write_counts();
+    if result.is_ok() {
+        // Who ended it knows that it does not run.
+        let _ = std::fs::remove_file(directory.join(FILE_NAME));
+    }
     result
 }
 
@@ -132,9 +136,6 @@ struct Writer<'a> {
 /// Events that MISP is being asked for.
 struct UnderWay {
     begun: Instant,
-    /// What messages added since.
-    since: Since,
-    events: Vec<u64>,
     /// Known events that came without a row.
     vanished: Vec<(u64, Header)>,
 }
@@ -198,8 +199,9 @@ impl Writer<'_> {
         self.apply(work.adds, &work.gone)?;
         match work.fetched {
             Some(Fetched::Batch(batch)) => {
+                let since = self.since(batch.events.iter().copied());
                 if let (Some(between), Some(look)) = (&mut self.between, &mut self.look) {
-                    let absorbed = between.absorb(*batch, &mut look.since);
+                    let absorbed = between.absorb(*batch, since);
                     self.changed.get_or_insert_with(Instant::now);
                     match absorbed {
                         Ok(vanished) => look.vanished.extend(vanished),
@@ -228,11 +230,6 @@ impl Writer<'_> {
         self.changed.get_or_insert_with(Instant::now);
         let mut done = Ok(());
         if let Some(Adds { events, since }) = adds {
-            if let Some(look) = &mut self.look {
-                for (event, fresh) in events.iter().filter(|(event, _)| look.events.binary_search(event).is_ok()) {
-                    fresh.iter().for_each(|f| look.since.add(*event, &f.record()));
-                }
-            }
             let count: usize = events.values().map(Vec::len).sum();
             done = between.add(events).map(|unknown| {
                 self.inbox.pending(|p| p.make_sure(unknown, Instant::now()));
@@ -288,7 +285,7 @@ impl Writer<'_> {
         let misp_now = between.now();
         let misp = &self.config.misp;
         self.inbox.counts(|c| c.looks += 1);
-        self.look = Some(UnderWay { begun: now, since: Since::default(), events, vanished: Vec::new() });
+        self.look = Some(UnderWay { begun: now, vanished: Vec::new() });
         look::begin(
             Look {
                 client: self.client.clone(),
@@ -303,6 +300,17 @@ impl Writer<'_> {
             Arc::clone(self.inbox),
         );
         Ok(())
+    }
+
+    /// What messages brought of these events so lately that MISP's answer may not have it yet.
+    fn since(&self, events: impl Iterator<Item = u64>) -> Since {
+        let mut since = Since::default();
+        self.inbox.pending(|p| {
+            for event in events {
+                p.recent(event).for_each(|fresh| since.add(event, &fresh.record()));
+            }
+        });
+        since
     }
 
     /// MISP has answered, or not.
@@ -321,12 +329,13 @@ impl Writer<'_> {
             }
             return Ok(());
         }
+        let since = self.since(vanished.iter().map(|(event, _)| *event));
         let Some(between) = self.between.as_mut().filter(|_| !vanished.is_empty()) else { return Ok(()) };
         if self.config.misp.published {
             // An edit unpublishes an event; what was loaded stays for the grace.
             return between.mark_unpublished(&vanished);
         }
-        match between.drop_vanished(&vanished) {
+        match between.drop_vanished(&vanished, &since) {
             Err(e) if e.kind() == Kind::Untrusted => {
                 log::warn!("{e}; the next pass decides");
                 Ok(())
@@ -375,7 +384,7 @@ impl Writer<'_> {
             Ok(()) => {
                 (self.failures, self.first) = (0, false);
                 self.next_pass = now + self.config.misp.refresh_event_timestamp.duration();
-                self.changed = None;
+                (self.changed, self.last_falco) = (None, Some(now));
                 self.inbox.pending(|p| {
                     if full {
                         p.everything_done(begun)
@@ -385,7 +394,6 @@ impl Writer<'_> {
                     c.passes += 1;
                     c.last_pass = local_now();
                 });
-                self.notify.ready();
             }
             Err(e) if self.is_fatal(&e) => return Err(e),
             Err(e) if e.kind() == Kind::Interrupted => {}
@@ -400,6 +408,8 @@ impl Writer<'_> {
                 });
             }
         }
+        // Also where MISP is away: messages are applied, and passes go on being tried.
+        self.notify.ready();
         self.write_counts();
         Ok(())
     }

@@ -185,7 +185,7 @@ impl<'a> Between<'a> {
     ///
     /// # Errors
     /// [`crate::error::Kind::CannotWrite`], [`crate::error::Kind::Unavailable`].
-    pub fn absorb(&mut self, batch: Batch, since: &mut Since) -> Result<Vec<(u64, Header)>> {
+    pub fn absorb(&mut self, batch: Batch, since: Since) -> Result<Vec<(u64, Header)>> {
         let mut known = BTreeMap::new();
         for event in &batch.events {
             if let Some(header) = self.ledger.header(*event)? {
@@ -210,19 +210,19 @@ impl<'a> Between<'a> {
         Ok(vanished)
     }
 
-    /// Drops all indicators of events that came without a row, if that is not more than
-    /// may go at once.
+    /// Drops the indicators of events that came without a row, but for those that came
+    /// `since`, if that is not more than may go at once.
     ///
     /// # Errors
     /// [`crate::error::Kind::Untrusted`]: the shrink guard; and as [`Between::absorb`].
-    pub fn drop_vanished(&mut self, vanished: &[(u64, Header)]) -> Result<()> {
+    pub fn drop_vanished(&mut self, vanished: &[(u64, Header)], since: &Since) -> Result<()> {
         let going = vanished.iter().map(|(_, h)| u64::from(h.records)).sum();
         guard::check(self.held, going, self.config.misp.max_shrink_percent)?;
         let known = vanished.iter().copied().collect();
-        self.write(&known, &mut Since::default(), |writer, _| {
+        self.write(&known, Since::default(), |writer, _| {
             for (event, header) in vanished {
                 let header = Header { timestamp: 0, delivered: 0, ..*header };
-                writer.drop_records(*event, header, |_| true)?;
+                writer.drop_records(*event, header, |record| !since.has(*event, record))?;
             }
             Ok(())
         })
@@ -260,14 +260,14 @@ impl<'a> Between<'a> {
             return Ok(());
         }
         self.held = self.held.saturating_sub(known.values().map(|h| u64::from(h.records)).sum());
-        self.write(&known, &mut Since::default(), |writer, tally| writer.remove(&gone, tally))
+        self.write(&known, Since::default(), |writer, tally| writer.remove(&gone, tally))
     }
 
     /// Does something with a writer, and removes what it found to go.
     fn write(
         &mut self,
         known: &BTreeMap<u64, Header>,
-        since: &mut Since,
+        since: Since,
         job: impl FnOnce(&mut Writer<'_>, &mut Tally) -> Result<()>,
     ) -> Result<()> {
         self.settle()?;
@@ -277,12 +277,11 @@ impl<'a> Between<'a> {
         let done = thread::scope(|scope| {
             let applier = Applier::start(scope, fleet, terms.now, told);
             let mut writer = Writer::new(ledger, applier, terms, known);
-            writer.since = std::mem::take(since);
+            writer.since = since;
             let done = job(&mut writer, &mut tally).and_then(|()| {
                 writer.flush()?;
                 writer.remove(&[], &mut tally)
             });
-            *since = std::mem::take(&mut writer.since);
             done.map(|()| writer.applied.left_out)
         });
         self.lost |= done.is_err() || self.fleet.unreachable().next().is_some();

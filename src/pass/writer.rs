@@ -45,7 +45,8 @@ impl Since {
         self.0.entry(event).or_default().insert(key);
     }
 
-    fn has(&self, event: u64, record: &Record<'_>) -> bool {
+    /// Whether it is among them.
+    pub fn has(&self, event: u64, record: &Record<'_>) -> bool {
         let of = self.0.get(&event);
         of.is_some_and(|set| set.contains(&(record.namespace, record.kind, record.value.to_owned())))
     }
