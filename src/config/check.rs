@@ -213,7 +213,7 @@ fn falco(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 fn wazuh(wazuh: &Wazuh, problems: &mut Vec<Problem>) {
-    not_empty(problems, [("wazuh.queue", Some(wazuh.queue.as_path()))]);
+    not_empty(problems, [("wazuh.queue", wazuh.queue.as_deref())]);
     for (index, field) in wazuh.fields.iter().enumerate() {
         if field.split('.').any(|name| name.is_empty() || name.chars().any(char::is_whitespace)) {
             problems.push(Problem::found(&format!("wazuh.fields[{index}]"), quoted(field)));

@@ -29,8 +29,9 @@ const NO_DEFAULT: [&str; 17] = [
     "domain_list",
 ];
 
-/// `falco_binary` and `state.directory` look for their default when they run.
-const FOUND_AT_RUN_TIME: [&str; 2] = ["falco_binary", "directory: /var/lib"];
+/// Their default is found when they are used, or, for `wazuh.queue`, another thing than
+/// the same path named.
+const FOUND_AT_RUN_TIME: [&str; 3] = ["falco_binary", "directory: /var/lib", "queue"];
 
 /// A key that is commented out, without its `#`.
 fn uncommented(line: &str) -> Option<String> {

@@ -30,7 +30,7 @@ pub use span::{Since, Span};
 
 use secrecy::SecretString;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The whole configuration file.
 #[derive(Debug, Clone, Deserialize)]
@@ -366,8 +366,8 @@ pub enum FalcoPriority {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wazuh {
-    /// The socket of Wazuh's queue.
-    pub queue: PathBuf,
+    /// The socket of Wazuh's queue; default: [`Wazuh::QUEUE`].
+    pub queue: Option<PathBuf>,
     /// Fields of an alert whose values are looked up, as paths with dots; the first that matches comes first.
     pub fields: Vec<String>,
     /// How long the look-up may take, and then the answer: later alerts wait meanwhile.
@@ -377,10 +377,20 @@ pub struct Wazuh {
 impl Default for Wazuh {
     fn default() -> Self {
         Wazuh {
-            queue: "/var/ossec/queue/sockets/queue".into(),
+            queue: None,
             fields: crate::wazuh::fields::DEFAULT.iter().map(ToString::to_string).collect(),
             timeout: Span::seconds(2),
         }
+    }
+}
+
+impl Wazuh {
+    /// Where the manager's packages have the queue.
+    pub const QUEUE: &str = "/var/ossec/queue/sockets/queue";
+
+    /// The socket of Wazuh's queue.
+    pub fn queue(&self) -> &Path {
+        self.queue.as_deref().unwrap_or(Path::new(Wazuh::QUEUE))
     }
 }
 

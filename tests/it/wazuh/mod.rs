@@ -3,6 +3,7 @@
 //! datagram beside them (none: an empty file); after a change on purpose,
 //! `UPDATE_GOLDEN=1 cargo test --test it wazuh::` writes them anew.
 
+mod checked;
 mod manager;
 mod packaging;
 

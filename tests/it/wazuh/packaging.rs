@@ -150,7 +150,7 @@ fn the_wrapper_and_its_configuration() {
     let shipped = Sources { file: Some(packaging("misp2memcached.yaml")), without_misp: true, ..Sources::default() };
     let shipped = config::load(&shipped).unwrap().config.wazuh;
     let default = config::Wazuh::default();
-    assert_eq!((shipped.queue, shipped.timeout), (default.queue, default.timeout));
+    assert_eq!((shipped.queue(), shipped.timeout), (default.queue(), default.timeout));
 }
 
 /// The page lists the fields of the default, in their order.
