@@ -9,7 +9,7 @@ const EXAMPLE: &str = include_str!("../../misp2memcached.example.yaml");
 const REFERENCE: &str = include_str!("../../docs/configuration.md");
 
 /// Keys without a default that could be shown: the example shows an example.
-const NO_DEFAULT: [&str; 17] = [
+const NO_DEFAULT: [&str; 18] = [
     "servers",
     "tls",
     "username",
@@ -27,6 +27,7 @@ const NO_DEFAULT: [&str; 17] = [
     "event_published_after",
     "hash_list",
     "domain_list",
+    "cdb_directory",
 ];
 
 /// Their default is found when they are used, or, for `wazuh.queue`, another thing than

@@ -4,6 +4,7 @@
 //! Nothing here looks at the clock, the network or a server: that is the plan's
 //! work. Unknown keys are errors with line and column.
 
+mod cdb;
 mod check;
 mod context;
 mod decode;
@@ -24,6 +25,7 @@ mod problem;
 mod span;
 mod token;
 
+pub use cdb::CdbList;
 pub use context::ContextField;
 pub use load::{Loaded, Sources, load};
 pub use span::{Since, Span};
@@ -60,7 +62,7 @@ pub struct Config {
     /// Where the ledger and the lock live.
     #[serde(default)]
     pub state: State,
-    /// The integration of Wazuh, which only the command `wazuh` reads.
+    /// The integration of Wazuh, and lists for it.
     #[serde(default)]
     pub wazuh: Wazuh,
 }
@@ -362,7 +364,7 @@ pub enum FalcoPriority {
     Debug,
 }
 
-/// What the command `wazuh` looks up, and where it answers.
+/// What the command `wazuh` looks up and where it answers, and lists for Wazuh.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wazuh {
@@ -372,6 +374,10 @@ pub struct Wazuh {
     pub fields: Vec<String>,
     /// How long the look-up may take, and then the answer: later alerts wait meanwhile.
     pub timeout: Span,
+    /// The directory that a pass writes CDB lists to; absent: none are written.
+    pub cdb_directory: Option<PathBuf>,
+    /// Which lists: `ip`, `domain`, `url`, `md5`, `sha1`, `sha256`.
+    pub cdb_lists: Vec<CdbList>,
 }
 
 impl Default for Wazuh {
@@ -380,6 +386,8 @@ impl Default for Wazuh {
             queue: None,
             fields: crate::wazuh::fields::DEFAULT.iter().map(ToString::to_string).collect(),
             timeout: Span::seconds(2),
+            cdb_directory: None,
+            cdb_lists: CdbList::DEFAULT.to_vec(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! `misp-namespaces`, `misp-last-load` and `misp-stats` are written last.
 
 use super::applier::{Applier, look_everywhere};
+use super::cdb_files;
 use super::falco_files;
 use super::guard;
 use super::left_out;
@@ -109,6 +110,7 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let mut fleet = Fleet::open(&config.memcached)?;
     let client = Client::new(&config.misp)?;
     falco_files::probe(config)?;
+    cdb_files::probe(config)?;
 
     let mut doubtful = Doubtful::find(&ledger, &fleet)?;
     let memory = Memory::read(&mut fleet)?;
@@ -339,18 +341,20 @@ impl Pass<'_> {
         let ledger = self.ledger;
         let stored = self.stored_summary()?;
         let mut files = falco_files::Files::new(self.config, terms.now, ledger)?;
-        let read = stored.is_none() || files.wants_records();
+        let mut lists = cdb_files::Files::new(self.config, ledger, self.directory)?;
+        let read = stored.is_none() || files.wants_records() || lists.wants_records();
         let summary = match &stored {
             Some(summary) if !read => summary.clone(),
             _ => {
                 let records = ledger.headers()?.iter().map(|(_, h)| u64::from(h.records)).sum();
-                survey(ledger, records, fleet.keys(), |_, record| {
+                survey(ledger, records, fleet.keys(), |event, record| {
                     files.take(&record);
-                    Ok(())
+                    lists.take(event, &record)
                 })?
             }
         };
         report.falco = files.finish(self.config, ledger, read)?;
+        report.cdb = lists.finish(ledger, read)?;
         // Last: a pass that fails before leaves all of it to the next one.
         if stored.as_ref() != Some(&summary) {
             let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("a summary cannot be written: {e}"));
