@@ -7,7 +7,7 @@
 
 use super::local::is_local;
 use crate::indicator::Namespace;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -42,7 +42,7 @@ pub fn keys(namespace: Namespace, value: &str, mut each: impl FnMut(&str)) -> Re
         Namespace::Ip => address(value.parse().map_err(|_| NO_KEY)?, each),
         Namespace::Cidr => match value.parse().map_err(|_| NO_KEY)? {
             IpNet::V4(network) => v4_network(network, each),
-            IpNet::V6(_) => Err(IPV6_NETWORK),
+            IpNet::V6(network) => v4_network(mapped(network).ok_or(IPV6_NETWORK)?, each),
         },
         _ if value.is_empty() || value.len() > MAX_KEY || value.contains(|c: char| c == '"' || c.is_control()) => {
             Err(NO_KEY)
@@ -79,6 +79,12 @@ fn address(ip: IpAddr, mut each: impl FnMut(&str)) -> Result<(), &'static str> {
 fn full(ip: Ipv6Addr) -> String {
     let groups: Vec<String> = ip.segments().iter().map(|group| format!("{group:04x}")).collect();
     groups.join(":")
+}
+
+/// The IPv4 network that is written in the form of IPv6, such as `::ffff:192.0.2.0/120`.
+fn mapped(network: Ipv6Net) -> Option<Ipv4Net> {
+    let length = network.prefix_len().checked_sub(96)?;
+    Ipv4Net::new(network.network().to_ipv4_mapped()?, length).ok()
 }
 
 fn v4_network(network: Ipv4Net, mut each: impl FnMut(&str)) -> Result<(), &'static str> {
@@ -179,7 +185,11 @@ mod tests {
         }
         assert_eq!(of("202.0.0.0/7"), Err(TOO_WIDE));
         assert_eq!(of("0.0.0.0/0"), Err(TOO_WIDE));
-        assert_eq!(of("2001:db8::/32"), Err(IPV6_NETWORK));
+        for v6 in ["2001:db8::/32", "::/0", "::ffff:0.0.0.0/95"] {
+            assert_eq!(of(v6), Err(IPV6_NETWORK), "{v6}");
+        }
+        assert_eq!(of("::ffff:203.0.113.0/120"), Ok(vec!["203.0.113.".into()]));
+        assert_eq!(of("::ffff:0.0.0.0/96"), Err(TOO_WIDE));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! `UPDATE_GOLDEN=1 cargo test --test it wazuh::` writes them anew.
 
 mod checked;
+mod lists;
 mod manager;
 mod packaging;
 
