@@ -1,5 +1,5 @@
-//! Wazuh's CDB lists in a pass: made from the same reading of the ledger as the summary,
-//! and left alone where nothing changed. A million keys do not fit into memory, so they
+//! Wazuh's CDB lists in a pass: made from the ledger once it has changed, and left alone
+//! where nothing did. A million keys do not fit into memory, so they
 //! are sorted as the rows of a batch are, outside of it.
 
 use crate::atomic_file::{self, Rewrite};
@@ -82,85 +82,52 @@ fn paths(config: &Config) -> Vec<(CdbList, PathBuf)> {
     lists.into_iter().map(|list| (list, directory.join(format!("{prefix}-{}", list.name())))).collect()
 }
 
-/// The lists of one pass.
-pub(super) struct Files {
-    lists: Vec<(CdbList, PathBuf)>,
-    keys: Keys,
-    before: Written,
-    configuration: String,
-    stale: bool,
-    /// For temporary files.
-    directory: PathBuf,
-}
-
-impl Files {
-    /// The lists of a pass whose temporary files are made in `directory`.
-    pub(super) fn new(config: &Config, ledger: &Ledger, directory: &Path) -> Result<Files> {
-        let lists = paths(config);
-        let before: Written = ledger.meta(META)?.and_then(|w| serde_json::from_slice(&w).ok()).unwrap_or_default();
-        let configuration = format!("{lists:?}");
-        let unchanged = before.configuration == configuration
-            && before.files.iter().all(|(path, stamp)| Stamp::of(path).as_ref() == Some(stamp));
-        Ok(Files {
-            stale: !lists.is_empty() && !unchanged,
-            keys: Keys::new(directory),
-            lists,
-            before,
-            configuration,
-            directory: directory.to_owned(),
-        })
+/// Writes the lists that are not what the ledger says: after a change of it, or where the
+/// files or the configuration are others than they were. Temporary files are made in `directory`.
+///
+/// # Errors
+/// [`Kind::CannotWrite`]; a list that is not done stays as it was.
+pub(super) fn write(config: &Config, ledger: &Ledger, changed: bool, directory: &Path) -> Result<Option<report::Cdb>> {
+    let lists = paths(config);
+    let before: Written = ledger.meta(META)?.and_then(|w| serde_json::from_slice(&w).ok()).unwrap_or_default();
+    if lists.is_empty() {
+        let files = leave_old(&before, &[]);
+        store(ledger, &before, &Written { files, ..Written::default() })?;
+        return Ok(None);
     }
-
-    /// Whether the ledger has to be read for them even if it did not change.
-    pub(super) fn wants_records(&self) -> bool {
-        self.stale
+    let configuration = format!("{lists:?}");
+    let as_written = |(path, stamp): (&PathBuf, &Stamp)| Stamp::of(path).as_ref() == Some(stamp);
+    if !changed && before.configuration == configuration && before.files.iter().all(as_written) {
+        let Written { keys, left_out, .. } = before;
+        return Ok(Some(report::Cdb { written: Vec::new(), keys, left_out }));
     }
-
-    /// Takes one record of the ledger.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`]: a temporary file.
-    pub(super) fn take(&mut self, event: u64, record: &Record<'_>) -> Result<()> {
-        match CdbList::of(record.namespace) {
-            Some(list) if self.lists.iter().any(|(wanted, _)| *wanted == list) => {
-                self.keys.take(list, event, record).map_err(|e| temporary(&self.directory, &e))
-            }
-            _ => Ok(()),
+    let temporary = |e: io::Error| {
+        Error::new(Kind::CannotWrite, format!("a temporary file in {} cannot be used: {e}", directory.display()))
+    };
+    let mut keys = Keys::new(directory);
+    // Not the survey's reading of the ledger: what that holds meanwhile is as large.
+    ledger.for_each(|event, record| match CdbList::of(record.namespace) {
+        Some(list) if lists.iter().any(|(wanted, _)| *wanted == list) => {
+            keys.take(list, event, &record).map_err(temporary)
+        }
+        _ => Ok(()),
+    })?;
+    let Keys { sorter, left_out, .. } = keys;
+    let mut rows = sorter.finish().map_err(temporary)?;
+    let (mut written, mut count) = (Vec::new(), 0);
+    for (list, path) in &lists {
+        let (changed, keys) = write_list(path, list.namespace(), &mut rows, temporary)?;
+        count += keys;
+        if changed {
+            written.push(path.display().to_string());
         }
     }
-
-    /// Writes what changed, if the ledger was read.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`]; a list that is not done stays as it was.
-    pub(super) fn finish(self, ledger: &Ledger, read: bool) -> Result<Option<report::Cdb>> {
-        let Files { lists, keys, before, configuration, directory, .. } = self;
-        if lists.is_empty() {
-            let files = leave_old(&before, &[]);
-            store(ledger, &before, &Written { files, ..Written::default() })?;
-            return Ok(None);
-        }
-        if !read {
-            let Written { keys, left_out, .. } = before;
-            return Ok(Some(report::Cdb { written: Vec::new(), keys, left_out }));
-        }
-        let Keys { sorter, left_out, .. } = keys;
-        let mut rows = sorter.finish().map_err(|e| temporary(&directory, &e))?;
-        let (mut written, mut count) = (Vec::new(), 0);
-        for (list, path) in &lists {
-            let (changed, keys) = write(path, list.namespace(), &mut rows, &directory)?;
-            count += keys;
-            if changed {
-                written.push(path.display().to_string());
-            }
-        }
-        let mut files = leave_old(&before, &lists);
-        files.extend(lists.into_iter().filter_map(|(_, path)| Stamp::of(&path).map(|stamp| (path, stamp))));
-        let left_out: BTreeMap<String, u64> = left_out.into_iter().map(|(why, n)| (why.to_owned(), n)).collect();
-        let now = Written { configuration, files, keys: count, left_out };
-        store(ledger, &before, &now)?;
-        Ok(Some(report::Cdb { written, keys: now.keys, left_out: now.left_out }))
-    }
+    let mut files = leave_old(&before, &lists);
+    files.extend(lists.into_iter().filter_map(|(_, path)| Stamp::of(&path).map(|stamp| (path, stamp))));
+    let left_out: BTreeMap<String, u64> = left_out.into_iter().map(|(why, n)| (why.to_owned(), n)).collect();
+    let now = Written { configuration, files, keys: count, left_out };
+    store(ledger, &before, &now)?;
+    Ok(Some(report::Cdb { written, keys: now.keys, left_out: now.left_out }))
 }
 
 /// The keys of all lists, sorted by list, key and event.
@@ -197,7 +164,12 @@ impl Keys {
 }
 
 /// Writes the list whose rows come next. Gives whether its bytes are others, and its keys.
-fn write(path: &Path, namespace: Namespace, rows: &mut Sorted, directory: &Path) -> Result<(bool, u64)> {
+fn write_list(
+    path: &Path,
+    namespace: Namespace,
+    rows: &mut Sorted,
+    temporary: impl Fn(io::Error) -> Error,
+) -> Result<(bool, u64)> {
     let mut file = Rewrite::begin(path, FILE_MODE)?;
     let (mut piece, mut keys) = (String::new(), 0);
     let mut key = String::new();
@@ -217,7 +189,7 @@ fn write(path: &Path, namespace: Namespace, rows: &mut Sorted, directory: &Path)
                     events.pop_front();
                 }
             }
-            rows.advance().map_err(|e| temporary(directory, &e))?;
+            rows.advance().map_err(&temporary)?;
         }
         cdb::line(&mut piece, &key, events.iter().copied());
         keys += 1;
@@ -269,8 +241,4 @@ fn store(ledger: &Ledger, before: &Written, now: &Written) -> Result<()> {
     let mut change = ledger.change()?;
     change.set_meta(META, &serde_json::to_vec(now).map_err(bug)?)?;
     change.commit()
-}
-
-fn temporary(directory: &Path, e: &io::Error) -> Error {
-    Error::new(Kind::CannotWrite, format!("a temporary file in {} cannot be used: {e}", directory.display()))
 }

@@ -341,20 +341,19 @@ impl Pass<'_> {
         let ledger = self.ledger;
         let stored = self.stored_summary()?;
         let mut files = falco_files::Files::new(self.config, terms.now, ledger)?;
-        let mut lists = cdb_files::Files::new(self.config, ledger, self.directory)?;
-        let read = stored.is_none() || files.wants_records() || lists.wants_records();
+        let read = stored.is_none() || files.wants_records();
         let summary = match &stored {
             Some(summary) if !read => summary.clone(),
             _ => {
                 let records = ledger.headers()?.iter().map(|(_, h)| u64::from(h.records)).sum();
-                survey(ledger, records, fleet.keys(), |event, record| {
+                survey(ledger, records, fleet.keys(), |_, record| {
                     files.take(&record);
-                    lists.take(event, &record)
+                    Ok(())
                 })?
             }
         };
         report.falco = files.finish(self.config, ledger, read)?;
-        report.cdb = lists.finish(ledger, read)?;
+        report.cdb = cdb_files::write(self.config, ledger, stored.is_none(), self.directory)?;
         // Last: a pass that fails before leaves all of it to the next one.
         if stored.as_ref() != Some(&summary) {
             let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("a summary cannot be written: {e}"));
