@@ -9,7 +9,7 @@ use crate::indicator::Namespace;
 use crate::interrupt;
 use crate::ledger::Ledger;
 use crate::ledger::record::Record;
-use crate::ledger::sort::{Order, RUN_BYTES, Sorted, Sorter};
+use crate::ledger::sort::{Order, Sorted, Sorter};
 use crate::report;
 use crate::wazuh::cdb;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,10 @@ use std::path::{Path, PathBuf};
 
 /// Wazuh runs as a user of its own, and the lists are no secret.
 const FILE_MODE: u32 = 0o644;
+
+/// Keys that are held before they go to disk: less than in the rest of a pass, whose
+/// memory is not all given back yet.
+const RUN_BYTES: usize = 4 * 1024 * 1024;
 
 /// Lines that are written at once.
 const PIECE_BYTES: usize = 64 * 1024;
