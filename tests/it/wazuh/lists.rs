@@ -2,7 +2,7 @@
 //! against what is in MISP.
 
 use crate::support::model::indicators;
-use crate::support::program::run;
+use crate::support::program::{run, run_by};
 use crate::support::random::{Random, attribute};
 use crate::support::scene::now;
 use crate::support::site::{Site, files};
@@ -355,6 +355,32 @@ fn a_pass_that_ends_between_two_lists() {
     assert_eq!(fs::read(&pipe).unwrap(), old);
     assert_eq!(text(&directory, "misp-sha1"), format!("{}:2\n", "a".repeat(40)));
     assert_eq!(files(&directory).len(), 5);
+}
+
+/// No room, played by the limit that a process has on the size of its files. The ledger has
+/// no news, so that it needs none.
+#[test]
+fn no_room_for_a_list() {
+    let all = (0..100).fold(Event::new("e"), |e, n| e.with(Attribute::new("ip-dst", &format!("203.0.113.{n}"))));
+    let mut world = World::new();
+    world.add_event(all, NOW - DAY);
+    let mut site = Site::new(world);
+    site.misp.set_now(Some(NOW));
+    let directory = lists(&mut site, "  cdb_lists: [ip]\n");
+    site.pass(&[]);
+    let good = text(&directory, "misp-ip");
+    // The first half is the same, so that a new file begins with a copy.
+    let edited = format!("{}192.0.2.1:\n", &good[..good.len() / 2]);
+    fs::write(directory.join("misp-ip"), &edited).unwrap();
+    let file = site.config.write();
+    let limited = ["sh", "-c", "ulimit -f 1; exec \"$0\" \"$@\""];
+    let finished = run_by(&limited, &["--config", file.to_str().unwrap(), "load"]);
+    assert_eq!(finished.code, Some(73), "{}", finished.stderr);
+    assert!(finished.stderr.contains("misp-ip: File too large"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("is there room on the file system"), "{}", finished.stderr);
+    assert_eq!((text(&directory, "misp-ip"), files(&directory).len()), (edited, 1));
+    site.pass(&[]);
+    assert_eq!(text(&directory, "misp-ip"), good);
 }
 
 #[test]
