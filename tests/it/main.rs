@@ -18,6 +18,7 @@ mod hostile_misp;
 mod interrupt;
 mod kibana;
 mod ledger_faults;
+mod live_messages;
 mod logstash;
 mod memcached_faults;
 mod messages;
