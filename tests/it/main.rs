@@ -12,6 +12,8 @@ mod disk;
 mod docs;
 mod edges;
 mod fleet;
+#[cfg(feature = "zmq")]
+mod follow;
 mod foreign_writer;
 mod getting_started;
 mod hostile_misp;
