@@ -9,14 +9,14 @@
 //!
 //! Pure: no socket, no file, no clock.
 
-//pub mod cef;
+pub mod cef;
 pub mod date;
-//pub mod detection;
+pub mod detection;
 //pub mod event;
 pub mod exclude;
-//pub mod flowmon;
-//pub mod input;
-//pub mod json;
+pub mod flowmon;
+pub mod input;
+pub mod json;
 //pub mod pending;
 pub mod reserved;
 pub mod uuid;
