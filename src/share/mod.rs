@@ -12,12 +12,12 @@
 pub mod cef;
 pub mod date;
 pub mod detection;
-//pub mod event;
+pub mod event;
 pub mod exclude;
 pub mod flowmon;
 pub mod input;
 pub mod json;
-//pub mod pending;
+pub mod pending;
 pub mod reserved;
 pub mod uuid;
 pub mod withheld;
