@@ -75,6 +75,16 @@ pub(super) struct Wrapped<'a> {
     pub(super) event: &'a Draft,
 }
 
+impl Draft {
+    /// The event as it is sent.
+    ///
+    /// # Errors
+    /// Those of serde, of which there should be none.
+    pub fn body(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&Wrapped { event: self })
+    }
+}
+
 /// An event as MISP shows it, as far as it matters here.
 #[derive(Debug, Default)]
 pub struct Stored {
