@@ -17,7 +17,7 @@ use crate::misp::event::{Done, Events, Outcome};
 use crate::share::event::{LeftOut, Terms};
 use crate::share::exclude::Exclude;
 use crate::share::input::detection;
-use crate::share::pending::Pending;
+use crate::share::pending::{Pending, Seen};
 use crate::share::withheld::Withheld;
 use spool::Spool;
 use std::fs;
@@ -54,7 +54,6 @@ pub(super) fn run(cli: &Cli, flags: &Share) -> Result<u8> {
             body.push(b'\n');
             print(&body)?;
         }
-        desk.tell();
         return Ok(if desk.unread > 0 { REFUSED } else { 0 });
     }
     let mut sources = Sources::from_process(cli.config.clone());
@@ -112,7 +111,10 @@ struct Desk<'a> {
     flags: &'a Share,
     terms: Terms,
     pending: Pending,
+    seen: Seen,
     detections: usize,
+    /// Those that bring nothing that another did not bring before.
+    again: usize,
     /// Those of which nothing is left.
     withheld: usize,
     /// Lines that are none.
@@ -134,8 +136,8 @@ struct Counts {
 
 impl<'a> Desk<'a> {
     fn new(flags: &'a Share, terms: Terms) -> Desk<'a> {
-        let (pending, counts) = (Pending::default(), Counts::default());
-        Desk { flags, terms, pending, detections: 0, withheld: 0, unread: 0, counts }
+        let (pending, seen, counts) = (Pending::default(), Seen::default(), Counts::default());
+        Desk { flags, terms, pending, seen, detections: 0, again: 0, withheld: 0, unread: 0, counts }
     }
 
     /// Takes lines until there are no more or a signal comes; calls `send` where it is time to.
@@ -177,6 +179,10 @@ impl<'a> Desk<'a> {
             }
         };
         self.detections += 1;
+        if !self.seen.first(&detection) {
+            self.again += 1;
+            return;
+        }
         let built = self.terms.build(detection);
         for LeftOut { kind, value, why } in &built.left_out {
             log::debug!("line {number}: {kind} {value} is left out: {why}");
@@ -203,14 +209,14 @@ impl<'a> Desk<'a> {
     }
 
     fn tell(&self) {
+        let Desk { detections, again, withheld, unread, .. } = self;
         let Counts { added, updated, unchanged, withdrawn, refused, partly } = self.counts;
         log::info!(
-            "{} detections, {} of them with nothing that may leave; events: {added} added, {updated} updated, {unchanged} \
-             unchanged, {withdrawn} withdrawn in MISP, {refused} refused, {partly} taken in part; {} \
-             lines not understood",
-            self.detections,
-            self.withheld,
-            self.unread
+            "{detections} detections: {again} seen before, {withheld} with nothing that may leave; {unread} lines are none"
+        );
+        log::info!(
+            "events: {added} added, {updated} updated, {unchanged} unchanged, {withdrawn} withdrawn in MISP, {refused} refused, \
+             {partly} taken in part"
         );
     }
 }

@@ -22,7 +22,7 @@ pub struct Detection {
 }
 
 /// By what a detection is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// It brings its event's UUID.
     Given(Uuid),

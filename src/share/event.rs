@@ -57,10 +57,15 @@ impl Terms {
     pub fn build(&self, detection: Detection) -> Built {
         let (uuid, info) = self.named(&detection);
         let (mut attributes, mut left_out): (Vec<Attribute>, _) = (Vec::new(), Vec::new());
+        // A sensor says the same of each.
+        let mut last = (String::new(), String::new());
         for item in detection.items {
             match self.value(&item) {
                 Ok(value) => {
-                    let attribute = self.attribute(uuid, item, value);
+                    if last.0 != item.comment {
+                        last = (item.comment.clone(), self.clean(&item.comment));
+                    }
+                    let attribute = self.attribute(uuid, item, value, last.1.clone());
                     if attributes.iter().all(|a| a.uuid != attribute.uuid) {
                         attributes.push(attribute);
                     }
@@ -127,7 +132,7 @@ impl Terms {
         }
     }
 
-    fn attribute(&self, event: Uuid, item: Item, value: String) -> Attribute {
+    fn attribute(&self, event: Uuid, item: Item, value: String, comment: String) -> Attribute {
         let never = NEVER_FOR_DETECTION.contains(&item.kind.as_str());
         Attribute {
             uuid: Uuid::of(event, &[&item.kind, &value]).to_string(),
@@ -135,7 +140,7 @@ impl Terms {
             category: item.category.map(|category| self.clean(&category)),
             value,
             to_ids: item.to_ids.unwrap_or(self.ids && !never),
-            comment: self.clean(&item.comment),
+            comment,
             distribution: INHERIT,
             first_seen: item.first_seen.map(|time| self.clean(&time)),
         }
@@ -147,3 +152,7 @@ impl Terms {
         masked.split(char::is_control).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }
+
+#[cfg(test)]
+#[path = "event_tests.rs"]
+mod tests;

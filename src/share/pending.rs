@@ -3,8 +3,10 @@
 //! It also remembers what was sent, so that a beacon that goes on for hours costs no
 //! request more.
 
+use super::detection::Detection;
 use crate::misp::draft::Draft;
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 
 /// Attributes that are remembered as sent; each takes about 100 bytes. When there are
 /// more, all are forgotten: MISP is asked once more what it has.
@@ -15,6 +17,32 @@ const MAX_SENT: usize = 200_000;
 struct Waiting {
     draft: Draft,
     known: HashSet<String>,
+}
+
+/// Detections that are remembered as seen; each takes some ten bytes.
+const MAX_SEEN: usize = 1_000_000;
+
+/// Tells a detection that brings nothing new before anything is done with it: a beacon's
+/// come by the hundred thousand. The hash has a key that nobody knows, so that nobody can
+/// make a detection that looks like another.
+#[derive(Debug, Default)]
+pub struct Seen {
+    key: RandomState,
+    hashes: HashSet<u64>,
+}
+
+impl Seen {
+    /// Whether there was none yet with this identity, these values, tags and severity.
+    /// Its texts may differ: they are those of the first.
+    pub fn first(&mut self, detection: &Detection) -> bool {
+        let Detection { identity, date, level, items, tags, .. } = detection;
+        let values: Vec<_> = items.iter().map(|item| (&item.kind, &item.value)).collect();
+        let hash = self.key.hash_one((identity, date, level, values, tags));
+        if self.hashes.len() >= MAX_SEEN {
+            self.hashes.clear();
+        }
+        self.hashes.insert(hash)
+    }
 }
 
 /// The events, in the order in which they were first seen.

@@ -126,10 +126,13 @@ impl Withheld {
     fn hardware_at(&self, text: &str, at: usize) -> Option<Find> {
         const LENGTH: usize = 17;
         let bytes = text.as_bytes();
+        let separator = *bytes.get(at + 2)?;
+        if !matches!(separator, b':' | b'-') {
+            return None;
+        }
         let part = bytes.get(at..at + LENGTH)?;
-        let separator = part[2];
         let right = |(i, b): (usize, &u8)| if i % 3 == 2 { *b == separator } else { b.is_ascii_hexdigit() };
-        let fits = matches!(separator, b':' | b'-') && part.iter().enumerate().all(right);
+        let fits = part.iter().enumerate().all(right);
         let more = |i: Option<&u8>| i.is_some_and(|b| b.is_ascii_hexdigit() || *b == separator);
         let alone = !more(at.checked_sub(1).map(|i| &bytes[i])) && !more(bytes.get(at + LENGTH));
         (fits && alone).then_some(Find { at: at..at + LENGTH, why: HARDWARE, mask: MASKED_ADDRESS })
@@ -186,7 +189,8 @@ impl Withheld {
 fn v6_at(text: &str, at: usize) -> Option<(IpNet, usize)> {
     let bytes = text.as_bytes();
     let digit = |b: &u8| b.is_ascii_hexdigit() || *b == b':';
-    if !digit(bytes.get(at)?) {
+    // A group has four digits at most, so a colon is near.
+    if !digit(bytes.get(at)?) || !bytes[at..].iter().take(5).any(|b| *b == b':') {
         return None;
     }
     let run = bytes[at..].iter().take(MAX_V6).take_while(|b| digit(b) || **b == b'.').count();
