@@ -162,7 +162,7 @@ fn add_attributes(world: &mut World, id: &str, body: Value, options: &Options, p
         }
     }
     if added.is_empty() {
-        let own = errors.remove("attribute_0").filter(|_| sent.len() == 1);
+        let own = if sent.len() == 1 { errors.remove("attribute_0") } else { None };
         return unsaved("Could not add Attribute", "/attributes/add", own.unwrap_or(Value::Object(errors)));
     }
     let mut answer = match <[Value; 1]>::try_from(added) {
@@ -198,7 +198,8 @@ fn attribute(sent: &Value) -> Result<Attribute, Value> {
     attribute.to_ids = sent["to_ids"] != false;
     attribute.uuid = text("uuid");
     attribute.comment = text("comment");
-    attribute.first_seen = sent["first_seen"].as_str().map(str::to_owned);
+    attribute.first_seen = sent["first_seen"].as_str().map(moment);
+    attribute.last_seen = sent["last_seen"].as_str().map(moment);
     if let Some(category) = sent["category"].as_str() {
         attribute.category = category.to_owned();
     }
@@ -230,6 +231,17 @@ fn normalised(kind: &str, value: &str) -> Result<String, Value> {
     Ok(value.to_lowercase())
 }
 
+/// A time in UTC as MISP shows it: six digits of a second, and no `Z`.
+fn moment(sent: &str) -> String {
+    match sent.strip_suffix('Z') {
+        Some(time) => {
+            let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+            format!("{time}.{fraction:0<6}+00:00")
+        }
+        None => sent.to_owned(),
+    }
+}
+
 fn unsaved(message: &str, url: &str, errors: Value) -> Response {
     pretty(403, &json!({"saved": false, "name": message, "message": message, "url": url, "errors": errors}))
 }
@@ -258,7 +270,9 @@ mod tests {
 
     /// What people and we look at in an answer.
     fn gist(body: &Value) -> Value {
-        let attribute = |a: &Value| json!([a["type"], a["value"], a["to_ids"], a["category"], a["comment"]]);
+        let attribute = |a: &Value| {
+            json!([a["type"], a["value"], a["to_ids"], a["category"], a["comment"], a["first_seen"], a["last_seen"]])
+        };
         let attributes = |of: &Value| match &of["Attribute"] {
             Value::Array(list) => list.iter().map(attribute).collect(),
             one => attribute(one),
