@@ -239,9 +239,9 @@ mod tests {
         let pair = [good.clone(), bad.clone()];
         assert_eq!(verdicts(&pair, &both), [None, Some("value: Checksum has an invalid length".to_owned())]);
         let one = json!({"saved": false, "errors": {"type": ["Invalid type."]}});
-        assert_eq!(verdicts(&[bad.clone()], &one), [Some("type: Invalid type.".to_owned())]);
+        assert_eq!(verdicts(&[bad], &one), [Some("type: Invalid type.".to_owned())]);
         let duplicate = json!({"errors": {"value": ["A similar attribute already exists for this event."]}});
-        assert_eq!(verdicts(&[good.clone()], &duplicate), [None]);
+        assert_eq!(verdicts(std::slice::from_ref(&good), &duplicate), [None]);
         let silent = json!({"Attribute": []});
         assert_eq!(verdicts(&[good], &silent), [Some("MISP dropped it without a word".to_owned())]);
     }

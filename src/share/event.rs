@@ -102,7 +102,7 @@ impl Terms {
     fn named(&self, detection: &Detection) -> (Uuid, String) {
         let of = |parts: &[String]| {
             let parts: Vec<String> = parts.iter().map(|part| self.clean(part)).collect();
-            Uuid::of(DETECTIONS, &[&[self.sensor.clone()], parts.as_slice()].concat())
+            Uuid::of(DETECTIONS, &[std::slice::from_ref(&self.sensor), &parts].concat())
         };
         match (&detection.identity, &detection.date) {
             (Identity::Given(uuid), _) => (*uuid, self.clean(&detection.info)),
