@@ -38,6 +38,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often a signal is looked for while nothing comes.
 const POLL: Duration = Duration::from_millis(100);
 
+/// So long a MISP that is down is not asked again while more detections come.
+const HOLD_OFF: Duration = Duration::from_secs(30);
+
 /// The most of a line that a message shows.
 const SHOWN: usize = 80;
 
@@ -54,7 +57,7 @@ pub(super) fn run(cli: &Cli, flags: &Share) -> Result<u8> {
             body.push(b'\n');
             print(&body)?;
         }
-        return Ok(if desk.unread > 0 { REFUSED } else { 0 });
+        return Ok(if desk.unread + desk.unusable > 0 { REFUSED } else { 0 });
     }
     let mut sources = Sources::from_process(cli.config.clone());
     if let Some(server) = &flags.server {
@@ -63,8 +66,15 @@ pub(super) fn run(cli: &Cli, flags: &Share) -> Result<u8> {
     let config = warned(config::load(&sources).map_err(|e| server_named(e, flags))?)?.config;
     let client = Client::new(&config.misp)?;
     let spool = Spool::new(&state_directory(&config)?, client.url());
-    let mut post =
-        Post { client: &client, publish: !flags.no_publish, json: flags.json, spool, trouble: None, lost: None };
+    let mut post = Post {
+        client: &client,
+        publish: !flags.no_publish,
+        json: flags.json,
+        spool,
+        trouble: None,
+        down: None,
+        lost: None,
+    };
     let mut desk = Desk::new(flags, terms);
     desk.take_all(&mut |desk| post.deliver(desk))?;
     post.deliver(&mut desk)?;
@@ -119,6 +129,8 @@ struct Desk<'a> {
     withheld: usize,
     /// Lines that are none.
     unread: usize,
+    /// Values that cannot be what they are called.
+    unusable: usize,
     counts: Counts,
 }
 
@@ -137,7 +149,7 @@ struct Counts {
 impl<'a> Desk<'a> {
     fn new(flags: &'a Share, terms: Terms) -> Desk<'a> {
         let (pending, seen, counts) = (Pending::default(), Seen::default(), Counts::default());
-        Desk { flags, terms, pending, seen, detections: 0, again: 0, withheld: 0, unread: 0, counts }
+        Desk { flags, terms, pending, seen, detections: 0, again: 0, withheld: 0, unread: 0, unusable: 0, counts }
     }
 
     /// Takes lines until there are no more or a signal comes; calls `send` where it is time to.
@@ -184,8 +196,13 @@ impl<'a> Desk<'a> {
             return;
         }
         let built = self.terms.build(detection);
-        for LeftOut { kind, value, why } in &built.left_out {
-            log::debug!("line {number}: {kind} {value} is left out: {why}");
+        for LeftOut { kind, value, why, withheld } in &built.left_out {
+            if *withheld {
+                log::debug!("line {number}: {kind} {value:?} is left out: {why}");
+            } else {
+                log::error!("line {number}: {kind} {value:?} is left out: {why}");
+                self.unusable += 1;
+            }
         }
         match built.draft {
             Some(draft) => {
@@ -229,6 +246,8 @@ struct Post<'a> {
     spool: Spool,
     /// Why MISP takes nothing at present.
     trouble: Option<Error>,
+    /// When MISP was found to take nothing.
+    down: Option<Instant>,
     /// Why something is lost.
     lost: Option<Error>,
 }
@@ -237,8 +256,10 @@ impl Post<'_> {
     /// Sends what waits in the state directory, then what has gathered. What cannot be
     /// sent waits.
     fn deliver(&mut self, desk: &mut Desk) -> Result<()> {
-        self.trouble = None;
-        let mut down = false;
+        let mut down = self.down.is_some_and(|since| since.elapsed() < HOLD_OFF);
+        if !down {
+            self.trouble = None;
+        }
         for file in self.spool.files() {
             if down {
                 break;
@@ -271,6 +292,7 @@ impl Post<'_> {
     fn is_down(&mut self, e: Error) -> bool {
         let of_one = matches!(e.kind(), Kind::Unavailable | Kind::Untrusted);
         let down = !of_one || self.client.get("/servers/getVersion").is_err();
+        self.down = down.then(Instant::now);
         self.trouble = Some(e);
         down
     }
@@ -294,7 +316,7 @@ impl Post<'_> {
         Ok(Ok(()))
     }
 
-    fn code(self, desk: &Desk) -> Result<u8> {
+    fn code(mut self, desk: &Desk) -> Result<u8> {
         if let Some(e) = self.lost {
             return Err(e);
         }
@@ -306,7 +328,7 @@ impl Post<'_> {
                 format!("{e}\n{waiting} events wait in {place} for the next run of share"),
             ));
         }
-        let refused = desk.unread + desk.counts.refused + desk.counts.partly;
+        let refused = desk.unread + desk.unusable + desk.counts.refused + desk.counts.partly;
         Ok(if refused > 0 { REFUSED } else { 0 })
     }
 }

@@ -11,6 +11,12 @@ use crate::misp::draft::{Attribute, Draft, INHERIT, Tag};
 /// Types that are no indicators: `--ids 1` is not meant for them.
 const NEVER_FOR_DETECTION: [&str; 6] = ["text", "comment", "other", "target-user", "target-machine", "link"];
 
+/// Why a value is of no use.
+const NO_ADDRESS: &str = "it is no address";
+const NO_NAME: &str = "it is no name";
+const EMPTY: &str = "it is empty";
+const UNUSABLE: [&str; 3] = [NO_ADDRESS, NO_NAME, EMPTY];
+
 /// What the command line says of all events.
 #[derive(Debug, Clone, Default)]
 pub struct Terms {
@@ -50,6 +56,8 @@ pub struct LeftOut {
     pub value: String,
     /// Why.
     pub why: &'static str,
+    /// It must not leave; else it cannot be what it is called.
+    pub withheld: bool,
 }
 
 impl Terms {
@@ -70,7 +78,10 @@ impl Terms {
                         attributes.push(attribute);
                     }
                 }
-                Err(why) => left_out.push(LeftOut { kind: item.kind, value: item.value, why }),
+                Err(why) => {
+                    let withheld = !UNUSABLE.contains(&why);
+                    left_out.push(LeftOut { kind: item.kind, value: item.value, why, withheld });
+                }
             }
         }
         // Who was logged on is no reason to tell anybody.
@@ -119,15 +130,15 @@ impl Terms {
         let withheld = &self.withheld;
         match item.kind.as_str() {
             "ip-src" | "ip-dst" => {
-                let network = parse(&crate::lookup::form::refanged(&item.value)).ok_or("no address")?;
+                let network = parse(&crate::lookup::form::refanged(&item.value)).ok_or(NO_ADDRESS)?;
                 withheld.address(&network).map_or_else(|| Ok(written(&meant(&network))), Err)
             }
-            "hostname" | "domain" if item.value.contains(char::is_whitespace) => Err("no name"),
+            "hostname" | "domain" if item.value.contains(char::is_whitespace) => Err(NO_NAME),
             "hostname" | "domain" => withheld
                 .name(&crate::lookup::form::refanged(&item.value))
                 .or_else(|| withheld.value(&item.value))
                 .map_or_else(|| Ok(item.value.clone()), Err),
-            _ if item.value.is_empty() => Err("empty"),
+            _ if item.value.is_empty() => Err(EMPTY),
             _ => withheld.value(&item.value).map_or_else(|| Ok(item.value.clone()), Err),
         }
     }

@@ -166,7 +166,7 @@ fn nothing_left_is_no_event() {
     );
     assert!(built.draft.is_none());
     let why: Vec<&str> = built.left_out.iter().map(|l| l.why).collect();
-    assert_eq!(why, ["private (RFC 1918)", "excluded", "a name of local networks (RFC 6761, RFC 6762)", "no address"]);
+    assert_eq!(why, ["private (RFC 1918)", "excluded", "a name of local networks (RFC 6761, RFC 6762)", NO_ADDRESS]);
 }
 
 /// Whoever has an event's UUID could try all private addresses.

@@ -39,12 +39,14 @@ pub(super) struct Spool {
     directory: PathBuf,
     url: String,
     written: u64,
+    /// The files as they were last listed, and those that were written since.
+    known: Vec<PathBuf>,
 }
 
 impl Spool {
     /// The spool in this state directory for the MISP at `url`.
     pub(super) fn new(state: &Path, url: &str) -> Spool {
-        Spool { directory: state.join(DIRECTORY), url: url.to_owned(), written: 0 }
+        Spool { directory: state.join(DIRECTORY), url: url.to_owned(), written: 0, known: Vec::new() }
     }
 
     /// Where it is, for messages.
@@ -52,13 +54,18 @@ impl Spool {
         &self.directory
     }
 
-    /// Keeps an event.
+    /// Keeps an event, unless it waits already: a beacon goes on while MISP is down.
     ///
     /// # Errors
     /// [`Kind::CannotWrite`]: the directory cannot be written, or is full.
     pub(super) fn keep(&mut self, draft: Draft, publish: bool) -> Result<()> {
         state::make(&self.directory)?;
-        if self.files().len() >= MAX_WAITING {
+        let of_it = format!("-{}.json", draft.uuid);
+        let same = self.known.iter().filter(|file| file.to_string_lossy().ends_with(&of_it));
+        if same.filter_map(|file| self.read(file)).any(|w| w.publish == publish && covers(&w.draft, &draft)) {
+            return Ok(());
+        }
+        if self.known.len() >= MAX_WAITING {
             let text = format!(
                 "{}: {MAX_WAITING} events wait already; see why MISP does not take them, or remove the oldest files",
                 self.directory.display()
@@ -70,15 +77,18 @@ impl Spool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         self.written += 1;
         // In the order of time, and no two runs write the same one.
-        let name = format!("{now:016}-{:08}-{}.json", self.written, std::process::id());
-        replace_if_changed(&self.directory.join(name), &bytes, MODE).map(drop)
+        let file = self.directory.join(format!("{now:016}-{:08}-{}{of_it}", self.written, std::process::id()));
+        replace_if_changed(&file, &bytes, MODE)?;
+        self.known.push(file);
+        Ok(())
     }
 
     /// The files, oldest first.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
+    pub(super) fn files(&mut self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten().map(|entry| entry.path());
         let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
         files.sort();
+        self.known.clone_from(&files);
         files
     }
 
@@ -115,6 +125,11 @@ impl Spool {
     }
 }
 
+/// Whether an event that waits has all attributes of another detection of it.
+fn covers(waiting: &Draft, draft: &Draft) -> bool {
+    draft.attributes.iter().all(|a| waiting.attributes.iter().any(|w| w.uuid == a.uuid))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +150,7 @@ mod tests {
         for uuid in ["3", "1", "2"] {
             spool.keep(draft(uuid), true).unwrap();
         }
+        spool.keep(draft("1"), true).unwrap();
         Spool::new(state.path(), "https://b.example").keep(draft("b"), false).unwrap();
         let files = spool.files();
         let order: Vec<String> = files.iter().filter_map(|f| spool.read(f)).map(|w| w.draft.uuid).collect();
@@ -165,6 +181,7 @@ mod tests {
         for i in 0..MAX_WAITING {
             fs::write(spool.directory().join(format!("{i}.json")), "").unwrap();
         }
+        assert_eq!(spool.files().len(), MAX_WAITING);
         let error = spool.keep(draft("1"), true).unwrap_err();
         assert_eq!(error.kind(), Kind::CannotWrite);
         assert!(error.to_string().contains("10000 events wait already"), "{error}");
