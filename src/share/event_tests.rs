@@ -134,7 +134,7 @@ fn reserved_address() -> impl Strategy<Value = IpAddr> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn no_reserved_address_leaves(address in reserved_address()) {
