@@ -74,6 +74,6 @@ fi
 [[ -z $key ]] || export MISP2MEMCACHED_MISP_TOKEN=$key
 unset key value
 
-program=$here/misp2memcached
-[[ -x $program ]] || program=misp2memcached
+program=${MISP2MEMCACHED:-$here/misp2memcached}
+[[ -x $program ]] || program=/usr/local/bin/misp2memcached
 exec "$program" share "${arguments[@]}"

@@ -134,10 +134,11 @@ impl Terms {
                 withheld.address(&network).map_or_else(|| Ok(written(&meant(&network))), Err)
             }
             "hostname" | "domain" if item.value.contains(char::is_whitespace) => Err(NO_NAME),
+            // MISP takes no host name with a dot at its end.
             "hostname" | "domain" => withheld
                 .name(&crate::lookup::form::refanged(&item.value))
                 .or_else(|| withheld.value(&item.value))
-                .map_or_else(|| Ok(item.value.clone()), Err),
+                .map_or_else(|| Ok(item.value.trim_end_matches('.').to_owned()), Err),
             _ if item.value.is_empty() => Err(EMPTY),
             _ => withheld.value(&item.value).map_or_else(|| Ok(item.value.clone()), Err),
         }

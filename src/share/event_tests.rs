@@ -169,6 +169,16 @@ fn nothing_left_is_no_event() {
     assert_eq!(why, ["private (RFC 1918)", "excluded", "a name of local networks (RFC 6761, RFC 6762)", NO_ADDRESS]);
 }
 
+#[test]
+fn values_as_misp_takes_them() {
+    let line = r#"{"info": "x", "attributes": [{"type": "hostname", "value": "a.bad.org."},
+        {"type": "ip-dst", "value": "::ffff:185.220.101.47"}, {"type": "ip-src", "value": "185[.]220[.]101[.]48/32"},
+        {"type": "ip-src", "value": "2A0B:F4C2:2:0::12"}, {"type": "ip-src", "value": "185.220.102.9/24"}]}"#;
+    let draft = build(line).draft.unwrap();
+    let values: Vec<&str> = draft.attributes.iter().map(|a| a.value.as_str()).collect();
+    assert_eq!(values, ["a.bad.org", PUBLIC, "185.220.101.48", "2a0b:f4c2:2::12", "185.220.102.0/24"]);
+}
+
 /// Whoever has an event's UUID could try all private addresses.
 #[test]
 fn no_uuid_depends_on_what_must_not_leave() {
