@@ -6,7 +6,7 @@
 //! - [`stream`]: rows out of a byte stream, in constant memory
 //! - [`client`]: one request; [`answer`]: its body while it comes; [`quote`]: MISP's words in
 //!   our messages; `retry`: the wait before it is tried again; [`index`]:
-//!   the list of events; [`fetch`]: their attributes
+//!   the list of events; [`fetch`]: their attributes; [`sighting`]: what goes back
 
 pub mod answer;
 pub mod attribute;
@@ -19,5 +19,6 @@ pub mod page;
 pub mod query;
 pub mod quote;
 mod retry;
+pub mod sighting;
 pub mod skipped;
 pub mod stream;
