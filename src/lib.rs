@@ -13,6 +13,7 @@
 //! - [`lookup`]: from what a log shows to keys, and back (pure)
 //! - [`kibana`]: saved objects for Kibana (pure)
 //! - [`wazuh`]: from a Wazuh alert to values, and from matches to an answer (pure)
+//! - [`sighting`]: from what sensors saw to what MISP is told of it (pure)
 //! - [`report`]: what a pass did, for people and programs (pure)
 //! - [`demo`]: a sample MISP, for the demo and for the tests
 //! - [`error`]: what ends a run, and its exit code
@@ -39,5 +40,6 @@ pub mod lookup;
 pub mod misp;
 pub mod pass;
 pub mod report;
+pub mod sighting;
 pub mod state;
 pub mod wazuh;

@@ -1,7 +1,7 @@
 //! Test support: every key path that the structs know.
 
 use super::decode::fields_of;
-use super::{Category, Config, Falco, FilterClause, Memcached, Misp, State, Tls, Wazuh};
+use super::{Category, Config, Falco, FilterClause, Memcached, Misp, Sighting, State, Tls, Wazuh};
 
 /// `memcached.host`, ..., `misp.filter[].orgs`, ...
 pub(super) fn all() -> Vec<String> {
@@ -12,6 +12,7 @@ pub(super) fn all() -> Vec<String> {
             "misp" => fields_of::<Misp>(),
             "hash" | "network" | "web" | "other" => fields_of::<Category>(),
             "falco" => fields_of::<Falco>(),
+            "sighting" => fields_of::<Sighting>(),
             "state" => fields_of::<State>(),
             "wazuh" => fields_of::<Wazuh>(),
             new => panic!("name the struct of the section {new} here"),

@@ -5,7 +5,7 @@
 //!   [`page`] (does the count agree), [`skipped`] (what is no indicator), [`pace`] (how much to ask for at once)
 //! - [`stream`]: rows out of a byte stream, in constant memory
 //! - [`client`]: one request; [`answer`]: its body while it comes; [`quote`]: MISP's words in
-//!   our messages; `retry`: the wait before it is tried again; [`index`]:
+//!   our messages; [`retry`]: the wait before it is tried again; [`index`]:
 //!   the list of events; [`fetch`]: their attributes; [`sighting`]: what goes back
 
 pub mod answer;
@@ -18,7 +18,7 @@ pub mod pace;
 pub mod page;
 pub mod query;
 pub mod quote;
-mod retry;
+pub mod retry;
 pub mod sighting;
 pub mod skipped;
 pub mod stream;

@@ -1,0 +1,364 @@
+//! Jobs done at MISP: over several connections, at a bounded rate, each tried again
+//! as often as the one retry policy says. A request of which nobody knows whether
+//! MISP acted on it is never just repeated: MISP is asked first what it has.
+
+use crate::error::{Error, Kind, Result};
+use crate::interrupt;
+use crate::misp::client::{Client, Failure};
+use crate::misp::retry::Retry;
+use crate::misp::sighting::{Mark, SEARCH_ROWS, Search, Seen, Verdict, Whose, add, is_searchable, organisation, search};
+use crate::sighting::batch::{Item, Job, MAX_DOUBTFUL};
+use crate::sighting::{Sighting, Subject};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Sightings in a row that MISP fails on, though it can be reached, after which it is
+/// held to be ill and not the sightings.
+const FAILURES_OF_MISP: u32 = 4;
+
+/// What became of a sighting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// MISP has it.
+    Sent,
+    /// MISP does not want it.
+    Refused(String),
+    /// It never left.
+    Unsent,
+    /// It may have arrived.
+    Unknown,
+    /// MISP answers with errors: it may have arrived, or may be what MISP fails on.
+    Failed(String),
+}
+
+/// The way to MISP.
+pub struct Post {
+    client: Client,
+    connections: usize,
+    pace: Pace,
+    stop: AtomicBool,
+    failures: AtomicU32,
+    /// Whether failures are waited out.
+    patient: bool,
+    /// Ours, as MISP numbers it, once it was asked for.
+    organisation: OnceLock<Option<String>>,
+}
+
+/// The earliest moment of the next request.
+#[derive(Debug)]
+struct Pace {
+    next: Mutex<Instant>,
+    gap: Duration,
+}
+
+type Given<T> = std::result::Result<T, (Fate, Option<Error>)>;
+
+impl Post {
+    /// Over so many connections, with so many requests a second.
+    pub fn new(client: Client, connections: usize, rate: u32) -> Post {
+        let pace = Pace { next: Mutex::new(Instant::now()), gap: Duration::from_secs(1) / rate.max(1) };
+        Post {
+            client,
+            connections,
+            pace,
+            stop: AtomicBool::new(false),
+            failures: AtomicU32::new(0),
+            patient: true,
+            organisation: OnceLock::new(),
+        }
+    }
+
+    /// From now on a failure is the end, and the caller decides when to try again.
+    pub fn be_impatient(&mut self) {
+        self.patient = false;
+    }
+
+    /// Does the jobs, and tells what became of each sighting as it is known. Gives what
+    /// ended it early, if anything did.
+    pub fn send(&mut self, jobs: Vec<Job>, told: &Sender<Vec<(u64, Fate)>>) -> Option<Error> {
+        self.stop = AtomicBool::new(false);
+        self.failures = AtomicU32::new(0);
+        let workers = self.connections.min(jobs.len());
+        let queue = Mutex::new(VecDeque::from(jobs));
+        let ended = Mutex::new(None);
+        let post = &*self;
+        thread::scope(|scope| {
+            for _ in 0..workers {
+                let told = told.clone();
+                scope.spawn(|| post.work(&queue, &ended, told));
+            }
+        });
+        ended.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self, queue: &Mutex<VecDeque<Job>>, ended: &Mutex<Option<Error>>, told: Sender<Vec<(u64, Fate)>>) {
+        while let Some(job) = lock(queue).pop_front() {
+            let fates = self.job(job, &mut |error| {
+                self.stop.store(true, Ordering::Relaxed);
+                lock(ended).get_or_insert(error);
+            });
+            if told.send(fates).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || interrupt::requested()
+    }
+
+    fn job(&self, job: Job, end: &mut dyn FnMut(Error)) -> Vec<(u64, Fate)> {
+        match job {
+            Job::One(item) => vec![(item.n, self.settled(self.one(&item), end))],
+            Job::Doubtful(items) => self.doubtful(&items, end),
+            Job::Many(items) => self.many(items, end),
+        }
+    }
+
+    /// The fate; where something ended the whole, `end` hears of it.
+    fn settled(&self, given: Given<Fate>, end: &mut dyn FnMut(Error)) -> Fate {
+        match given {
+            Ok(fate) => {
+                self.failures.store(0, Ordering::Relaxed);
+                fate
+            }
+            Err((fate, error)) => {
+                if let Some(error) = error {
+                    let ill = self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_OF_MISP;
+                    if ill || !matches!(fate, Fate::Failed(_)) {
+                        end(error);
+                    }
+                }
+                fate
+            }
+        }
+    }
+
+    /// One sighting, of which it is known that MISP does not have it.
+    fn one(&self, item: &Item) -> Given<Fate> {
+        self.one_with(item, &mut Retry::default(), false)
+    }
+
+    fn one_with(&self, item: &Item, retry: &mut Retry, mut doubtful: bool) -> Given<Fate> {
+        loop {
+            let done = if doubtful && can_be_searched(&item.sighting) {
+                self.search_for(std::slice::from_ref(item), true).and_then(|rows| self.complete(item, &rows))
+            } else {
+                self.request().and_then(|()| add(&self.client, whose(&item.sighting, &mut [""; 1]), mark(&item.sighting)))
+            };
+            match done {
+                Ok(verdict) => return Ok(fate(verdict)),
+                Err(failure) => self.wait(failure, retry, &mut doubtful)?,
+            }
+        }
+    }
+
+    /// Whether there is another try: waits for it then.
+    fn wait(&self, failure: Failure, retry: &mut Retry, doubtful: &mut bool) -> Given<()> {
+        let refusal = match &failure {
+            // MISP has read this request, and will say the same of it another time.
+            Failure::Final(e) if e.kind() == Kind::Untrusted => Some(e.to_string()),
+            _ => None,
+        };
+        if let Some(why) = refusal {
+            return Err((Fate::Refused(why), None));
+        }
+        let answers = matches!(failure, Failure::Passing(_));
+        *doubtful |= answers;
+        let so_far = if *doubtful { Fate::Unknown } else { Fate::Unsent };
+        let waited = if self.stopped() {
+            return Err((so_far, None));
+        } else if self.patient {
+            retry.wait(failure, false, &|| self.stopped())
+        } else {
+            Err(failure.into_error())
+        };
+        waited.map_err(|error| {
+            let fate = if answers { Fate::Failed(error.to_string()) } else { so_far };
+            (fate, Some(error))
+        })
+    }
+
+    /// Values that are alike: those that MISP shows to have go in one request. Of the
+    /// others each goes alone, so that MISP says what it has against it.
+    fn many(&self, items: Vec<Item>, end: &mut dyn FnMut(Error)) -> Vec<(u64, Fate)> {
+        let mut retry = Retry::default();
+        let rows = loop {
+            match self.search_for(&items, false) {
+                Ok(rows) => break rows,
+                // It may be one of them that MISP fails on.
+                Err(Failure::Passing(_)) if self.patient => break Vec::new(),
+                Err(Failure::Final(e)) if e.kind() == Kind::Untrusted => break Vec::new(),
+                Err(failure) => {
+                    if let Err((_, error)) = self.wait(failure, &mut retry, &mut false) {
+                        error.into_iter().for_each(&mut *end);
+                        return items.iter().map(|item| (item.n, Fate::Unsent)).collect();
+                    }
+                }
+            }
+        };
+        let known = |item: &Item| rows.iter().any(|row| row.has(item.sighting.subject.text()));
+        let (known, others): (Vec<Item>, Vec<Item>) = items.into_iter().partition(known);
+        let mut fates = self.together(&known, end);
+        fates.extend(others.iter().map(|item| (item.n, self.settled_one(item, end))));
+        fates
+    }
+
+    fn settled_one(&self, item: &Item, end: &mut dyn FnMut(Error)) -> Fate {
+        if self.stopped() { Fate::Unsent } else { self.settled(self.one(item), end) }
+    }
+
+    /// One request for values that MISP has.
+    fn together(&self, known: &[Item], end: &mut dyn FnMut(Error)) -> Vec<(u64, Fate)> {
+        let [first, ..] = known else { return Vec::new() };
+        let all = |fate: &Fate| known.iter().map(|item| (item.n, fate.clone())).collect();
+        let mut retry = Retry::default();
+        loop {
+            let values: Vec<&str> = known.iter().map(|item| item.sighting.subject.text()).collect();
+            let failure = match self.request().and_then(|()| add(&self.client, Whose::Values(&values), mark(&first.sighting))) {
+                Ok(Verdict::Added) => {
+                    self.failures.store(0, Ordering::Relaxed);
+                    return all(&Fate::Sent);
+                }
+                // It may have taken some before it came to one that it does not want.
+                Ok(Verdict::Refused(_)) => return self.doubtful(known, end),
+                Err(Failure::Final(e)) if e.kind() == Kind::Untrusted => return self.doubtful(known, end),
+                Err(failure) => failure,
+            };
+            let mut doubt = false;
+            match self.wait(failure, &mut retry, &mut doubt) {
+                Ok(()) if doubt => return self.doubtful(known, end),
+                Ok(()) => {}
+                Err((fate, error)) => {
+                    error.into_iter().for_each(&mut *end);
+                    return all(if fate == Fate::Unsent { &Fate::Unsent } else { &Fate::Unknown });
+                }
+            }
+        }
+    }
+
+    /// Sightings that MISP may have: those that it shows are done.
+    fn doubtful(&self, items: &[Item], end: &mut dyn FnMut(Error)) -> Vec<(u64, Fate)> {
+        let (searchable, others): (Vec<&Item>, Vec<&Item>) =
+            items.iter().partition(|item| can_be_searched(&item.sighting));
+        let mut fates: Vec<(u64, Fate)> = others.iter().map(|item| (item.n, self.settled_one(item, end))).collect();
+        let searchable: Vec<Item> = searchable.into_iter().cloned().collect();
+        for some in searchable.chunks(MAX_DOUBTFUL) {
+            // Where that fails each is asked for by itself, with patience.
+            let rows = if self.stopped() { None } else { self.search_for(some, true).ok() };
+            for item in some {
+                let given = match &rows {
+                    _ if self.stopped() => Ok(Fate::Unknown),
+                    Some(rows) => self.completed(item, rows),
+                    None => self.one_with(item, &mut Retry::default(), true),
+                };
+                fates.push((item.n, self.settled(given, end)));
+            }
+        }
+        fates
+    }
+
+    fn completed(&self, item: &Item, rows: &[Seen]) -> Given<Fate> {
+        match self.complete(item, rows) {
+            Ok(verdict) => Ok(fate(verdict)),
+            Err(failure) => {
+                let (mut retry, mut doubtful) = (Retry::default(), false);
+                self.wait(failure, &mut retry, &mut doubtful)?;
+                self.one_with(item, &mut retry, doubtful)
+            }
+        }
+    }
+
+    /// Adds the sighting where MISP's rows do not show it.
+    fn complete(&self, item: &Item, rows: &[Seen]) -> Result<Verdict, Failure> {
+        let (mark, organisation) = (mark(&item.sighting), self.organisation()?);
+        let of_it = |row: &&Seen| match &item.sighting.subject {
+            Subject::Value(value) => row.has(value),
+            Subject::Uuid(uuid) => row.uuid == *uuid,
+        };
+        let (marked, bare): (Vec<&Seen>, Vec<&Seen>) =
+            rows.iter().filter(of_it).partition(|row| row.is_marked(mark, organisation));
+        if marked.is_empty() {
+            self.request()?;
+            return add(&self.client, whose(&item.sighting, &mut [""; 1]), mark);
+        }
+        // MISP was ended in the middle: only what is missing is added.
+        for row in bare {
+            self.request()?;
+            add(&self.client, Whose::Attribute(row.id), mark)?;
+        }
+        Ok(Verdict::Added)
+    }
+
+    fn organisation(&self) -> Result<Option<&str>, Failure> {
+        if self.organisation.get().is_none() {
+            self.request()?;
+            let found = organisation(&self.client)?;
+            // Another connection may have asked the same meanwhile.
+            let _ = self.organisation.set(found);
+        }
+        Ok(self.organisation.get().and_then(Option::as_deref))
+    }
+
+    fn search_for(&self, items: &[Item], with_sightings: bool) -> Result<Vec<Seen>, Failure> {
+        self.request()?;
+        let values: Vec<&str> = items.iter().map(|item| item.sighting.subject.text()).collect();
+        let what = match items {
+            [Item { sighting: Sighting { subject: Subject::Uuid(uuid), .. }, .. }] => Search::Uuid(uuid),
+            _ => Search::Values(&values),
+        };
+        let rows = search(&self.client, what, with_sightings)?;
+        if rows.len() >= SEARCH_ROWS {
+            log::debug!("{} values have {SEARCH_ROWS} attributes or more", items.len());
+        }
+        Ok(rows)
+    }
+
+    /// Waits for the turn of a request.
+    fn request(&self) -> Result<(), Failure> {
+        let turn = {
+            let mut next = lock(&self.pace.next);
+            let turn = (*next).max(Instant::now());
+            *next = turn + self.pace.gap;
+            turn
+        };
+        thread::sleep(turn.saturating_duration_since(Instant::now()));
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn can_be_searched(sighting: &Sighting) -> bool {
+    match &sighting.subject {
+        Subject::Value(value) => is_searchable(value),
+        Subject::Uuid(_) => true,
+    }
+}
+
+fn whose<'a>(sighting: &'a Sighting, one: &'a mut [&'a str; 1]) -> Whose<'a> {
+    match &sighting.subject {
+        Subject::Value(value) => {
+            one[0] = value;
+            Whose::Values(one)
+        }
+        Subject::Uuid(uuid) => Whose::Uuid(uuid),
+    }
+}
+
+fn mark(sighting: &Sighting) -> Mark<'_> {
+    Mark { kind: sighting.kind as u8, source: &sighting.source, at: sighting.at }
+}
+
+fn fate(verdict: Verdict) -> Fate {
+    match verdict {
+        Verdict::Added => Fate::Sent,
+        Verdict::Refused(why) => Fate::Refused(why),
+    }
+}
