@@ -7,6 +7,7 @@
 //! - [`row`]: an attribute as MISP's search shows it (pure)
 //! - [`search`]: the parameters of an attribute search (pure)
 //! - [`mod@answer`]: from request to response (pure)
+//! - [`sightings`]: the same for requests that add sightings (pure but for the world)
 //! - [`http`]: requests and responses as bytes
 //! - [`fault`]: answers that go wrong on purpose
 //! - [`server`]: sockets and threads
@@ -21,6 +22,7 @@ pub mod http;
 pub mod row;
 pub mod search;
 pub mod server;
+pub mod sightings;
 pub mod story;
 mod words;
 pub mod world;

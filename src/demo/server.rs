@@ -6,6 +6,7 @@
 use super::answer::{Options, answer};
 use super::fault::{Fault, Hook, Plan};
 use super::http::{self, Request};
+use super::sightings;
 use super::world::World;
 use std::collections::HashMap;
 use std::io;
@@ -211,7 +212,9 @@ impl Shared {
     }
 
     fn answer(&self, request: &Request) -> super::http::Response {
-        answer(request, &lock(&self.world), &Options::new(&self.key, self.now()))
+        let options = Options::new(&self.key, self.now());
+        let mut world = lock(&self.world);
+        sightings::answer(request, &mut world, &options).unwrap_or_else(|| answer(request, &world, &options))
     }
 
     fn now(&self) -> u64 {

@@ -5,6 +5,7 @@
 
 use super::event::{Attribute, Event, Label};
 use super::row::{self, Row};
+use super::sightings::Noted;
 use crate::error::{Error, Kind, Result};
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ pub struct World {
     last_event: u64,
     last_attribute: u64,
     labels: BTreeMap<String, Label>,
+    sightings: Vec<Noted>,
 }
 
 impl World {
@@ -80,6 +82,16 @@ impl World {
     /// One attribute, to be set as needed: no timestamp moves by itself.
     pub fn attribute_mut(&mut self, id: u64) -> Option<&mut Attribute> {
         self.find(id).map(|(event, at)| &mut event.attributes[at])
+    }
+
+    /// All sightings, in the order they came.
+    pub fn sightings(&self) -> &[Noted] {
+        &self.sightings
+    }
+
+    /// Adds a sighting: no timestamp moves.
+    pub fn note(&mut self, sighting: Noted) {
+        self.sightings.push(sighting);
     }
 
     /// What a tag's name stands for: as recorded, else made up from the name.

@@ -37,6 +37,8 @@ pub struct Units<R> {
     length: usize,
     /// What is to be read again, line by line, since it was no JSON after all.
     again: std::vec::IntoIter<(u64, String)>,
+    /// JSON may go over several lines.
+    joins: bool,
 }
 
 impl<R: BufRead> Units<R> {
@@ -49,7 +51,13 @@ impl<R: BufRead> Units<R> {
             shape: Shape::default(),
             length: 0,
             again: Vec::new().into_iter(),
+            joins: true,
         }
+    }
+
+    /// Those of this reader where each line stands for itself.
+    pub fn of_lines(reader: R) -> Units<R> {
+        Units { joins: false, ..Units::new(reader) }
     }
 
     /// The lines so far were no JSON value: each for itself.
@@ -91,7 +99,8 @@ impl<R: BufRead> Iterator for Units<R> {
                     return Some(Ok(other));
                 }
             };
-            if self.open.is_empty() && !line.trim_start().starts_with(['{', '[']) {
+            let opens = self.joins && line.trim_start().starts_with(['{', '[']);
+            if self.open.is_empty() && !opens {
                 return Some(Ok((self.first, Unit::Text(line))));
             }
             self.length += line.len() + LINE_COST;
@@ -225,6 +234,12 @@ mod tests {
         assert_eq!(units(&"{\n".repeat(1000)).len(), 1000);
         let endless = format!("[\n{}", "1,\n".repeat(MAX_JSON / LINE_COST));
         assert_eq!(units(&endless).len(), 1 + MAX_JSON / LINE_COST);
+    }
+
+    #[test]
+    fn where_each_line_stands_for_itself() {
+        let found: Vec<_> = Units::of_lines("{\n}\n".as_bytes()).map(Result::unwrap).collect();
+        assert_eq!(found.iter().filter(|(_, unit)| matches!(unit, Unit::Text(_))).count(), 2);
     }
 
     #[test]

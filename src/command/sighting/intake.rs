@@ -40,6 +40,11 @@ impl Intake {
         &self.waiting
     }
 
+    /// The same for one that is not interested in their fate.
+    pub fn forget_numbers(&mut self) {
+        self.waiting.clear();
+    }
+
     /// Takes what was read. It is on the disk when this returns.
     pub fn take(&mut self, read: Vec<Read>, report: &mut Report) -> Result<()> {
         let all = self.sift(read, report)?;

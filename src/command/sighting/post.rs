@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 /// held to be ill and not the sightings.
 const FAILURES_OF_MISP: u32 = 4;
 
+/// How long sending goes on after a signal.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// What became of a sighting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
@@ -41,6 +44,8 @@ pub struct Post {
     connections: usize,
     pace: Pace,
     stop: AtomicBool,
+    /// Until when requests are made though a signal came.
+    deadline: Option<Instant>,
     failures: AtomicU32,
     /// Whether failures are waited out.
     patient: bool,
@@ -66,6 +71,7 @@ impl Post {
             connections,
             pace,
             stop: AtomicBool::new(false),
+            deadline: None,
             failures: AtomicU32::new(0),
             patient: true,
             organisation: OnceLock::new(),
@@ -75,6 +81,16 @@ impl Post {
     /// From now on a failure is the end, and the caller decides when to try again.
     pub fn be_impatient(&mut self) {
         self.patient = false;
+    }
+
+    /// Where a signal has come already, there is some time left for what waits.
+    pub fn begin(&mut self) {
+        self.deadline = interrupt::requested().then(|| Instant::now() + GRACE);
+    }
+
+    /// Whether a signal says that it is time to end.
+    pub fn is_over(&self) -> bool {
+        interrupt::requested() && self.deadline.is_none_or(|deadline| Instant::now() > deadline)
     }
 
     /// Does the jobs, and tells what became of each sighting as it is known. Gives what
@@ -108,7 +124,7 @@ impl Post {
     }
 
     fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || interrupt::requested()
+        self.stop.load(Ordering::Relaxed) || self.is_over()
     }
 
     fn job(&self, job: Job, end: &mut dyn FnMut(Error)) -> Vec<(u64, Fate)> {

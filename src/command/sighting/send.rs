@@ -26,6 +26,9 @@ const CHUNK: usize = 500;
 /// beyond that nobody waits for it any more.
 const MAX_FAILURES: u32 = 5;
 
+/// A run that stays counts such failures once in this time.
+const BETWEEN_COUNTS: Duration = Duration::from_secs(600);
+
 /// How long another run that sends is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -44,6 +47,8 @@ pub struct Sending {
     post: Post,
     cache: Cache,
     failed: Option<Instant>,
+    /// When failures were last counted.
+    counted: Option<Instant>,
 }
 
 impl Sending {
@@ -55,6 +60,7 @@ impl Sending {
             post: Post::new(client, config.misp.connections, config.sighting.rate),
             cache: Cache::new(&config.memcached, true),
             failed: None,
+            counted: None,
         })
     }
 
@@ -78,6 +84,7 @@ impl Sending {
     /// another run sends.
     pub fn run(&mut self, report: &mut Report, ours: &[u64]) -> Result<()> {
         let Some(right) = self.right(report, ours)? else { return Ok(()) };
+        self.post.begin();
         let ended = self.all(report);
         if ended.is_err() {
             self.failed = Some(Instant::now());
@@ -114,7 +121,7 @@ impl Sending {
     fn all(&mut self, report: &mut Report) -> Result<()> {
         let mut failed: BTreeMap<u64, (Item, String)> = BTreeMap::new();
         let before = report.sent + report.refused;
-        while !interrupt::requested() {
+        while !self.post.is_over() {
             self.check(report)?;
             let items = self.spool.begin(CHUNK, &failed.keys().copied().collect())?;
             if items.is_empty() {
@@ -136,6 +143,11 @@ impl Sending {
 
     /// MISP fails on these, and takes others: after some runs nobody waits for them.
     fn give_up_on(&mut self, failed: BTreeMap<u64, (Item, String)>, report: &mut Report) -> Result<()> {
+        // Of a run that stays each is not one run.
+        if failed.is_empty() || self.counted.is_some_and(|at| at.elapsed() < BETWEEN_COUNTS) {
+            return Ok(());
+        }
+        self.counted = Some(Instant::now());
         let mut entries = Vec::new();
         for (n, (item, why)) in failed {
             if item.failures + 1 < MAX_FAILURES {
