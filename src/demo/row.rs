@@ -184,8 +184,7 @@ impl<'a> Row<'a> {
 
     /// Adds what `includeSightings` asks for.
     pub(super) fn add_sightings(&mut self, world: &'a World, event: &'a Event, attribute: &'a Attribute) {
-        let all = world.sightings().iter().enumerate().filter(|(_, noted)| noted.attribute == attribute.id);
-        let shown = all.map(|(at, noted)| RowSighting {
+        let shown = world.sightings_of(attribute.id).map(|(at, noted)| RowSighting {
             id: digits(at as u64 + 1),
             attribute_id: digits(noted.attribute),
             event_id: digits(noted.event),

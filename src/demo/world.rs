@@ -17,6 +17,8 @@ pub struct World {
     last_attribute: u64,
     labels: BTreeMap<String, Label>,
     sightings: Vec<Noted>,
+    /// Their places by attribute.
+    sighted: BTreeMap<u64, Vec<usize>>,
 }
 
 impl World {
@@ -89,8 +91,15 @@ impl World {
         &self.sightings
     }
 
+    /// Those of one attribute, with their places among all.
+    pub fn sightings_of(&self, attribute: u64) -> impl Iterator<Item = (usize, &Noted)> {
+        let places = self.sighted.get(&attribute).map_or(&[][..], Vec::as_slice);
+        places.iter().map(|place| (*place, &self.sightings[*place]))
+    }
+
     /// Adds a sighting: no timestamp moves.
     pub fn note(&mut self, sighting: Noted) {
+        self.sighted.entry(sighting.attribute).or_default().push(self.sightings.len());
         self.sightings.push(sighting);
     }
 

@@ -27,6 +27,7 @@ mod recorded;
 mod sample_misp;
 mod secrets;
 mod secured;
+mod sighting;
 mod support;
 mod tls;
 mod verify;

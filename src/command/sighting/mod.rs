@@ -84,9 +84,10 @@ pub(super) fn run(config: &Config, flags: &cli::Sighting) -> Result<u8> {
     });
     if sending.is_due() || taken.is_err() {
         ended = sending.run(&mut report, intake.waiting());
+    } else {
+        report.waiting = sending.waiting()?;
     }
     taken?;
-    report.waiting = sending.waiting()?;
     let code = finish(&report, flags.json)?;
     match ended {
         // What hangs in the air is told by the code; what somebody has to mend is told first.

@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 /// held to be ill and not the sightings.
 const FAILURES_OF_MISP: u32 = 4;
 
+/// How often a list is tried that MISP fails on.
+const MAX_LISTS: u32 = 3;
+
 /// How long sending goes on after a signal.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -219,7 +222,7 @@ impl Post {
         };
         let known = |item: &Item| rows.iter().any(|row| row.has(item.sighting.subject.text()));
         let (known, others): (Vec<Item>, Vec<Item>) = items.into_iter().partition(known);
-        let mut fates = self.together(&known, end);
+        let mut fates = self.together(known, end);
         fates.extend(others.iter().map(|item| (item.n, self.settled_one(item, end))));
         fates
     }
@@ -228,33 +231,62 @@ impl Post {
         if self.stopped() { Fate::Unsent } else { self.settled(self.one(item), end) }
     }
 
-    /// One request for values that MISP has.
-    fn together(&self, known: &[Item], end: &mut dyn FnMut(Error)) -> Vec<(u64, Fate)> {
-        let [first, ..] = known else { return Vec::new() };
-        let all = |fate: &Fate| known.iter().map(|item| (item.n, fate.clone())).collect();
-        let mut retry = Retry::default();
-        loop {
+    /// One request for values that MISP has. Where it fails, MISP is asked which of them
+    /// it has taken, and the rest goes again; in the end one by one, for it may be one of
+    /// them that it fails on.
+    fn together(&self, mut known: Vec<Item>, end: &mut dyn FnMut(Error)) -> Vec<(u64, Fate)> {
+        let (mut fates, mut retry, mut tries) = (Vec::new(), Retry::default(), 0);
+        while !known.is_empty() {
             let values: Vec<&str> = known.iter().map(|item| item.sighting.subject.text()).collect();
-            let failure = match self.request().and_then(|()| add(&self.client, Whose::Values(&values), mark(&first.sighting))) {
+            let added = self.request().and_then(|()| add(&self.client, Whose::Values(&values), mark(&known[0].sighting)));
+            let failure = match added {
                 Ok(Verdict::Added) => {
                     self.failures.store(0, Ordering::Relaxed);
-                    return all(&Fate::Sent);
+                    fates.extend(known.iter().map(|item| (item.n, Fate::Sent)));
+                    return fates;
                 }
                 // It may have taken some before it came to one that it does not want.
-                Ok(Verdict::Refused(_)) => return self.doubtful(known, end),
-                Err(Failure::Final(e)) if e.kind() == Kind::Untrusted => return self.doubtful(known, end),
+                Ok(Verdict::Refused(_)) => break,
+                Err(Failure::Final(e)) if e.kind() == Kind::Untrusted => break,
                 Err(failure) => failure,
             };
             let mut doubt = false;
-            match self.wait(failure, &mut retry, &mut doubt) {
-                Ok(()) if doubt => return self.doubtful(known, end),
-                Ok(()) => {}
-                Err((fate, error)) => {
-                    error.into_iter().for_each(&mut *end);
-                    return all(if fate == Fate::Unsent { &Fate::Unsent } else { &Fate::Unknown });
-                }
+            if let Err((fate, error)) = self.wait(failure, &mut retry, &mut doubt) {
+                error.into_iter().for_each(&mut *end);
+                let fate = if fate == Fate::Unsent { Fate::Unsent } else { Fate::Unknown };
+                fates.extend(known.iter().map(|item| (item.n, fate.clone())));
+                return fates;
+            }
+            tries += u32::from(doubt);
+            if tries >= MAX_LISTS {
+                break;
+            }
+            if doubt {
+                let (bare, others) = self.bare(known);
+                fates.extend(self.doubtful(&others, end));
+                known = bare;
             }
         }
+        fates.extend(self.doubtful(&known, end));
+        fates
+    }
+
+    /// Those of which MISP shows that none of their attributes has the sighting, and the others.
+    fn bare(&self, items: Vec<Item>) -> (Vec<Item>, Vec<Item>) {
+        let (mut bare, mut others) = (Vec::new(), Vec::new());
+        for some in items.chunks(MAX_DOUBTFUL) {
+            let Ok(rows) = self.search_for(some, true) else {
+                others.extend_from_slice(some);
+                continue;
+            };
+            for item in some {
+                let mark = mark(&item.sighting);
+                let of_it = || rows.iter().filter(|row| row.has(item.sighting.subject.text()));
+                let is_bare = of_it().next().is_some() && !of_it().any(|row| row.is_marked(mark, None));
+                if is_bare { bare.push(item.clone()) } else { others.push(item.clone()) }
+            }
+        }
+        (bare, others)
     }
 
     /// Sightings that MISP may have: those that it shows are done.

@@ -84,6 +84,7 @@ impl Sending {
     /// another run sends.
     pub fn run(&mut self, report: &mut Report, ours: &[u64]) -> Result<()> {
         let Some(right) = self.right(report, ours)? else { return Ok(()) };
+        self.spool.refresh()?;
         self.post.begin();
         let ended = self.all(report);
         if ended.is_err() {
@@ -93,6 +94,7 @@ impl Sending {
             self.failed = None;
         }
         self.spool.tidy(local_now())?;
+        report.waiting = self.spool.state().len() as u64;
         drop(right);
         ended
     }
@@ -110,6 +112,8 @@ impl Sending {
                 let refused: Vec<(u64, String)> =
                     ours.iter().filter_map(|n| Some((*n, self.spool.state().reason(*n)?.to_owned()))).collect();
                 report.sent += (ours.len() - left - refused.len()) as u64;
+                // What that run has before it besides is its own affair.
+                report.waiting = left as u64;
                 refused.iter().for_each(|(n, why)| report.refuse(&format!("number {n} of the spool"), why));
                 log::info!("another run sends");
                 return Ok(None);
