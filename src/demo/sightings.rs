@@ -40,7 +40,9 @@ pub fn answer(request: &Request, world: &mut World, options: &Options) -> Option
     let Ok(body) = serde_json::from_slice::<Value>(&request.body) else { return Some(failure(405, BAD_JSON, path)) };
     Some(match add(world, rest.trim_start_matches('/'), &body, options.now) {
         Ok(at) => pretty(&shown(world, at)),
-        Err(why) => json(200, object!({"message": format!("Could not add the Sighting. Reason: {why}")}).to_string().into()),
+        Err(why) => {
+            json(200, object!({"message": format!("Could not add the Sighting. Reason: {why}")}).to_string().into())
+        }
     })
 }
 
@@ -79,7 +81,8 @@ fn add(world: &mut World, id: &str, body: &Value, now: u64) -> Result<usize, &'s
     let source = of("source").unwrap_or_default().trim().to_owned();
     let at = of("timestamp").unwrap_or_else(|| now.to_string());
     for (attribute, event) in &found {
-        let noted = Noted { attribute: *attribute, event: *event, at: at.clone(), source: source.clone(), kind: kind.clone() };
+        let noted =
+            Noted { attribute: *attribute, event: *event, at: at.clone(), source: source.clone(), kind: kind.clone() };
         world.note(noted);
     }
     if found.is_empty() { Err(UNKNOWN) } else { Ok(world.sightings().len() - 1) }

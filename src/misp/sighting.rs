@@ -207,13 +207,23 @@ pub fn organisation(client: &Client) -> Result<Option<String>, Failure> {
     Ok(me["User"]["org_id"].as_str().map(str::to_owned))
 }
 
-fn read<T: for<'de> Deserialize<'de>>(client: &Client, path: &str, body: impl Serialize, most: u64) -> Result<T, Failure> {
+fn read<T: for<'de> Deserialize<'de>>(
+    client: &Client,
+    path: &str,
+    body: impl Serialize,
+    most: u64,
+) -> Result<T, Failure> {
     let bug = |e: serde_json::Error| Failure::Final(Error::new(Kind::Bug, format!("JSON cannot be written: {e}")));
     let body = serde_json::to_vec(&body).map_err(bug)?;
     parse(client, path, client.post(path, body)?, most)
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(client: &Client, path: &str, answer: impl Read, most: u64) -> Result<T, Failure> {
+fn parse<T: for<'de> Deserialize<'de>>(
+    client: &Client,
+    path: &str,
+    answer: impl Read,
+    most: u64,
+) -> Result<T, Failure> {
     let mut bytes = Vec::new();
     answer.take(most).read_to_end(&mut bytes).map_err(|e| broken(client, path, Broken::Io(e)))?;
     serde_json::from_slice(&bytes).map_err(|e| {

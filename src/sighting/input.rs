@@ -90,19 +90,21 @@ fn ours(object: &Value, defaults: &Defaults) -> Result<Vec<Result<Sighting, Stri
         Some(text) => source(text.as_str().ok_or("a source that is no text")?)?,
     };
     let at = object.get("timestamp").filter(|v| !v.is_null()).map_or(Ok(defaults.now), time::read)?;
-    let subjects: Vec<Result<Subject, String>> =
-        match (object.get("value"), object.get("values"), object.get("uuid")) {
-            (Some(one), None, None) => vec![value(text(one)?)],
-            (None, Some(Value::Array(list)), None) => list.iter().map(|one| value(text(one)?)).collect(),
-            (None, Some(one), None) => vec![value(text(one)?)],
-            (None, None, Some(one)) => vec![uuid(text(one)?)],
-            (None, None, None) => return Err("an object without value, values, uuid or misp.match".to_owned()),
-            _ => return Err("an object with more than one of value, values and uuid".to_owned()),
-        };
+    let subjects: Vec<Result<Subject, String>> = match (object.get("value"), object.get("values"), object.get("uuid")) {
+        (Some(one), None, None) => vec![value(text(one)?)],
+        (None, Some(Value::Array(list)), None) => list.iter().map(|one| value(text(one)?)).collect(),
+        (None, Some(one), None) => vec![value(text(one)?)],
+        (None, None, Some(one)) => vec![uuid(text(one)?)],
+        (None, None, None) => return Err("an object without value, values, uuid or misp.match".to_owned()),
+        _ => return Err("an object with more than one of value, values and uuid".to_owned()),
+    };
     if subjects.is_empty() {
         return Err("an object whose values are none".to_owned());
     }
-    Ok(subjects.into_iter().map(|subject| Ok(Sighting { subject: subject?, kind, source: source.clone(), at })).collect())
+    Ok(subjects
+        .into_iter()
+        .map(|subject| Ok(Sighting { subject: subject?, kind, source: source.clone(), at }))
+        .collect())
 }
 
 /// What our look-up script found, as MISP has it; `None`: no event of Logstash, or one

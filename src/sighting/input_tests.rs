@@ -28,24 +28,27 @@ fn plain_values() {
 fn json_of_ours() {
     for (object, expected) in [
         (json!({"value": "a.example"}), vec!["a.example 0 default 1795200000"]),
-        (json!({"values": ["a.example", "b.example"], "type": 1}), vec![
-            "a.example 1 default 1795200000",
-            "b.example 1 default 1795200000",
-        ]),
+        (
+            json!({"values": ["a.example", "b.example"], "type": 1}),
+            vec!["a.example 1 default 1795200000", "b.example 1 default 1795200000"],
+        ),
         (json!({"values": "a.example", "type": "2", "source": " s "}), vec!["a.example 2 s 1795200000"]),
-        (json!({"uuid": UUID.to_uppercase(), "type": "false-positive", "timestamp": 7}), vec![
-            "5067ae30-49de-44da-a5db-dc84b61cb88e 1 default 7",
-        ]),
-        (json!({"value": "a.example", "type": "expiration", "timestamp": "2026-11-20T20:40:00+02:00"}), vec![
-            "a.example 2 default 1795200000",
-        ]),
-        (json!({"value": "a.example", "type": null, "source": null, "timestamp": null}), vec![
-            "a.example 0 default 1795200000",
-        ]),
-        (json!([{"value": "a.example"}, {"value": "b.example", "timestamp": "9"}]), vec![
-            "a.example 0 default 1795200000",
-            "b.example 0 default 9",
-        ]),
+        (
+            json!({"uuid": UUID.to_uppercase(), "type": "false-positive", "timestamp": 7}),
+            vec!["5067ae30-49de-44da-a5db-dc84b61cb88e 1 default 7"],
+        ),
+        (
+            json!({"value": "a.example", "type": "expiration", "timestamp": "2026-11-20T20:40:00+02:00"}),
+            vec!["a.example 2 default 1795200000"],
+        ),
+        (
+            json!({"value": "a.example", "type": null, "source": null, "timestamp": null}),
+            vec!["a.example 0 default 1795200000"],
+        ),
+        (
+            json!([{"value": "a.example"}, {"value": "b.example", "timestamp": "9"}]),
+            vec!["a.example 0 default 1795200000", "b.example 0 default 9"],
+        ),
     ] {
         assert_eq!(shown(&object.to_string()), expected, "{object}");
     }

@@ -27,6 +27,8 @@ pub enum Entry {
     Refused {
         /// Its number.
         n: u64,
+        /// The value or UUID.
+        what: String,
         /// MISP's reason.
         why: String,
     },
@@ -41,6 +43,8 @@ pub enum Entry {
         /// When that was noted.
         noted: u64,
     },
+    /// MISP could not be reached then (Unix seconds).
+    Down(u64),
     /// The next number that is free.
     Next(u64),
 }
@@ -116,9 +120,10 @@ mod tests {
             Entry::Unsent(vec![2]),
             Entry::Sent(vec![1]),
             Entry::Failed(vec![]),
-            Entry::Refused { n: 2, why: "no".into() },
+            Entry::Refused { n: 2, what: "a".into(), why: "no".into() },
             Entry::Unlisted(vec![3]),
             Entry::seen(&[0xab; 16], 1, 2),
+            Entry::Down(5),
             Entry::Next(9),
         ];
         for entry in entries {

@@ -133,7 +133,10 @@ mod tests {
             key(&sighting("evil.example", "t", Kind::Sighting), false),
             key(&sighting("evil.example", "s", Kind::FalsePositive), false),
             key(&sighting("evil.example", "s", Kind::Sighting), true),
-            key(&Sighting { subject: Subject::Uuid("evil.example".into()), ..sighting("", "s", Kind::Sighting) }, false),
+            key(
+                &Sighting { subject: Subject::Uuid("evil.example".into()), ..sighting("", "s", Kind::Sighting) },
+                false,
+            ),
         ] {
             assert_ne!(beacon, other);
         }

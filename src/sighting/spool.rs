@@ -2,10 +2,10 @@
 //! may use it at once; each takes a lock for the moment in which it reads what the
 //! others have added and adds its own. It knows what lines come to, and not who sends.
 
+use super::Sighting;
 use super::batch::Item;
 use super::journal::{Added, Entry};
 use super::state::State;
-use super::Sighting;
 use crate::atomic_file;
 use crate::error::{Error, Kind, Result};
 use crate::lock::Lock;

@@ -77,7 +77,7 @@ fn rewriting_keeps_what_counts_and_others_notice() {
     let values: Vec<String> = (0..3000).map(|n| format!("value-{n}.example")).collect();
     let old: Vec<(Sighting, bool)> = values.iter().map(|value| (sighting(value, 1000), false)).collect();
     let numbers = spool.take(old, 1000).unwrap().waiting;
-    spool.note(&[Entry::Sent(numbers), Entry::Refused { n: 9999, why: "no".into() }]).unwrap();
+    spool.note(&[Entry::Sent(numbers), Entry::Refused { n: 9999, what: "v".into(), why: "no".into() }]).unwrap();
     take(&mut spool, &["waits.example"]);
     fs::OpenOptions::new().append(true).open(directory.path().join(FILE_NAME)).unwrap().write_all(b"broken\n").unwrap();
     let before = fs::metadata(directory.path().join(FILE_NAME)).unwrap().len();
@@ -88,7 +88,7 @@ fn rewriting_keeps_what_counts_and_others_notice() {
     assert_eq!(after.mode() & 0o777, MODE);
     assert!(fs::read_to_string(directory.path().join("sightings.jsonl.damaged")).unwrap().contains("broken"));
     assert_eq!(waiting(&mut other), ["waits.example"]);
-    assert_eq!(other.state().reason(9999), Some("no"));
+    assert_eq!(other.state().reason(9999), Some(("v", "no")));
     assert_eq!(take(&mut other, &["new.example"]).waiting, [3002]);
     assert_eq!(waiting(&mut spool), ["waits.example", "new.example"]);
 }

@@ -23,8 +23,10 @@ pub struct State {
     /// Bytes of the lines that wait.
     bytes: u64,
     memory: Memory,
-    reasons: BTreeMap<u64, String>,
+    reasons: BTreeMap<u64, (String, String)>,
     next: u64,
+    /// When MISP could not be reached, if it has taken nothing since.
+    down: Option<u64>,
     /// Lines that count for nothing any more.
     spent: u64,
 }
@@ -33,7 +35,7 @@ impl State {
     /// That of an empty journal.
     pub fn new(window: u64) -> State {
         let (waiting, reasons) = (BTreeMap::new(), BTreeMap::new());
-        State { waiting, bytes: 0, memory: Memory::new(window), reasons, next: 1, spent: 0 }
+        State { waiting, bytes: 0, memory: Memory::new(window), reasons, next: 1, down: None, spent: 0 }
     }
 
     /// Takes a line in.
@@ -49,11 +51,15 @@ impl State {
             Entry::Begun(all) => self.each(&all, |added| added.begun = true),
             Entry::Unsent(all) => self.each(&all, |added| added.begun = false),
             Entry::Failed(all) => self.each(&all, |added| added.failures += 1),
-            Entry::Sent(all) => all.iter().for_each(|n| drop(self.take(*n))),
+            Entry::Sent(all) => {
+                self.down = None;
+                all.iter().for_each(|n| drop(self.take(*n)));
+            }
+            Entry::Down(at) => self.down = Some(at),
             Entry::Unlisted(all) => all.iter().for_each(|n| self.come_to_nothing(*n)),
-            Entry::Refused { n, why } => {
+            Entry::Refused { n, what, why } => {
                 self.come_to_nothing(n);
-                self.reasons.insert(n, why);
+                self.reasons.insert(n, (what, why));
                 if self.reasons.len() > MAX_REASONS {
                     self.reasons.pop_first();
                 }
@@ -120,9 +126,14 @@ impl State {
         self.waiting.contains_key(&n)
     }
 
-    /// Why this one was refused.
-    pub fn reason(&self, n: u64) -> Option<&str> {
-        self.reasons.get(&n).map(String::as_str)
+    /// When MISP could not be reached, if it has taken nothing since.
+    pub fn down(&self) -> Option<u64> {
+        self.down
+    }
+
+    /// What this one was, and why it was refused.
+    pub fn reason(&self, n: u64) -> Option<(&str, &str)> {
+        self.reasons.get(&n).map(|(what, why)| (what.as_str(), why.as_str()))
     }
 
     /// The oldest that can be sent, but for those of `skip`.
@@ -161,7 +172,12 @@ impl State {
         }
         let seen = self.memory.all().filter(|(key, at, _)| !own.contains(&(**key, *at)));
         let seen: Vec<Entry> = seen.map(|(key, at, noted)| Entry::seen(key, at, noted)).collect();
-        let reasons = self.reasons.iter().map(|(n, why)| Entry::Refused { n: *n, why: why.clone() });
+        let reason = |(n, (what, why)): (&u64, &(String, String))| Entry::Refused {
+            n: *n,
+            what: what.clone(),
+            why: why.clone(),
+        };
+        let reasons = self.reasons.iter().map(reason);
         let waiting = self.waiting.values().cloned().map(Entry::Add);
         [Entry::Next(self.next)].into_iter().chain(seen).chain(reasons).chain(waiting).collect()
     }
@@ -203,9 +219,9 @@ mod tests {
         state.apply(Entry::Begun(all));
         state.apply(Entry::Unsent(vec![2]));
         state.apply(Entry::Sent(vec![1]));
-        state.apply(Entry::Refused { n: 3, why: "unknown".into() });
+        state.apply(Entry::Refused { n: 3, what: "c".into(), why: "unknown".into() });
         assert_eq!(waiting(&state), [(2, false), (4, true)]);
-        assert_eq!((state.reason(3), state.reason(1), state.len()), (Some("unknown"), None, 2));
+        assert_eq!((state.reason(3), state.reason(1), state.len()), (Some(("c", "unknown")), None, 2));
         // What was sent is folded, what was refused is not.
         assert!(state.folds(&sighting("A", 1500), false) && !state.folds(&sighting("c", 1500), false));
         state.apply(Entry::Failed(vec![4]));
@@ -233,7 +249,7 @@ mod tests {
                     0 | 1 => Entry::Add(state.entry(sighting(&format!("v{n}"), 1000 + n), what == 1, 1000)),
                     2 => Entry::Begun(vec![n, n + 1]),
                     3 => Entry::Sent(vec![n]),
-                    4 => Entry::Refused { n, why: "no".into() },
+                    4 => Entry::Refused { n, what: "v".into(), why: "no".into() },
                     5 => Entry::Failed(vec![n]),
                     _ => Entry::Unsent(vec![n]),
                 };

@@ -24,12 +24,16 @@ use intake::Intake;
 use report::Report;
 use send::Sending;
 use std::io::BufReader;
+use std::time::{Duration, Instant};
 
 /// Standard input is read in pieces of this size.
 const INPUT_BYTES: usize = 256 * 1024;
 
 /// Sightings after which those read so far are taken, though more are at hand.
 const COLLECT: usize = 5_000;
+
+/// A stream without a pause is interrupted so often, to send what was taken.
+const WITHOUT_PAUSE: Duration = Duration::from_secs(5);
 
 /// What is asked for, from flags and configuration.
 struct Terms {
@@ -75,10 +79,12 @@ pub(super) fn run(config: &Config, flags: &cli::Sighting) -> Result<u8> {
     let mut sending = Sending::new(config, &terms)?;
     // Nothing is lost where sending fails: the end is that of the last attempt.
     let mut ended = Ok(());
+    let mut last = Instant::now();
     let taken = each_batch(&terms, flags, |read, more| {
         intake.take(read, &mut report)?;
-        if !more && sending.is_due() {
+        if (!more || last.elapsed() > WITHOUT_PAUSE) && sending.is_due() {
             ended = sending.run(&mut report, &[]);
+            last = Instant::now();
         }
         Ok(())
     });
@@ -105,11 +111,7 @@ type Read = (String, std::result::Result<Sighting, String>);
 
 /// Hands over what stands in the arguments or comes from standard input, in batches;
 /// with whether more is at hand.
-fn each_batch(
-    terms: &Terms,
-    flags: &cli::Sighting,
-    mut each: impl FnMut(Vec<Read>, bool) -> Result<()>,
-) -> Result<()> {
+fn each_batch(terms: &Terms, flags: &cli::Sighting, mut each: impl FnMut(Vec<Read>, bool) -> Result<()>) -> Result<()> {
     let read = |place: &str, text: &str| -> Vec<Read> {
         let defaults = Defaults { now: crate::misp::client::local_now(), ..terms.defaults.clone() };
         sighting::input::read(text, true, &defaults).into_iter().map(|one| (place.to_owned(), one)).collect()

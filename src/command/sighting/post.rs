@@ -6,7 +6,9 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::misp::client::{Client, Failure};
 use crate::misp::retry::Retry;
-use crate::misp::sighting::{Mark, SEARCH_ROWS, Search, Seen, Verdict, Whose, add, is_searchable, organisation, search};
+use crate::misp::sighting::{
+    Mark, SEARCH_ROWS, Search, Seen, Verdict, Whose, add, is_searchable, organisation, search,
+};
 use crate::sighting::batch::{Item, Job, MAX_DOUBTFUL};
 use crate::sighting::{Sighting, Subject};
 use std::collections::VecDeque;
@@ -167,7 +169,8 @@ impl Post {
             let done = if doubtful && can_be_searched(&item.sighting) {
                 self.search_for(std::slice::from_ref(item), true).and_then(|rows| self.complete(item, &rows))
             } else {
-                self.request().and_then(|()| add(&self.client, whose(&item.sighting, &mut [""; 1]), mark(&item.sighting)))
+                self.request()
+                    .and_then(|()| add(&self.client, whose(&item.sighting, &mut [""; 1]), mark(&item.sighting)))
             };
             match done {
                 Ok(verdict) => return Ok(fate(verdict)),
@@ -238,7 +241,8 @@ impl Post {
         let (mut fates, mut retry, mut tries) = (Vec::new(), Retry::default(), 0);
         while !known.is_empty() {
             let values: Vec<&str> = known.iter().map(|item| item.sighting.subject.text()).collect();
-            let added = self.request().and_then(|()| add(&self.client, Whose::Values(&values), mark(&known[0].sighting)));
+            let added =
+                self.request().and_then(|()| add(&self.client, Whose::Values(&values), mark(&known[0].sighting)));
             let failure = match added {
                 Ok(Verdict::Added) => {
                     self.failures.store(0, Ordering::Relaxed);

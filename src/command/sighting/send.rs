@@ -29,6 +29,10 @@ const MAX_FAILURES: u32 = 5;
 /// A run that stays counts such failures once in this time.
 const BETWEEN_COUNTS: Duration = Duration::from_secs(600);
 
+/// Seconds for which a run does not wait out failures, where one has done so before it:
+/// one run for each line of a log must not wait each time.
+const PATIENT_AFTER: u64 = 60;
+
 /// How long another run that sends is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -85,6 +89,10 @@ impl Sending {
     pub fn run(&mut self, report: &mut Report, ours: &[u64]) -> Result<()> {
         let Some(right) = self.right(report, ours)? else { return Ok(()) };
         self.spool.refresh()?;
+        let now = local_now();
+        if self.spool.state().down().is_some_and(|at| now.abs_diff(at) < PATIENT_AFTER) {
+            self.post.be_impatient();
+        }
         self.post.begin();
         let ended = self.all(report);
         if ended.is_err() {
@@ -92,6 +100,9 @@ impl Sending {
             self.be_impatient();
         } else {
             self.failed = None;
+        }
+        if matches!(&ended, Err(e) if e.kind() != Kind::CannotWrite) {
+            self.spool.note(&[Entry::Down(now)])?;
         }
         self.spool.tidy(local_now())?;
         report.waiting = self.spool.state().len() as u64;
@@ -108,13 +119,13 @@ impl Sending {
             }
             self.spool.refresh()?;
             let left = ours.iter().filter(|n| self.spool.state().waits(**n)).count();
-            if left == 0 || begun.elapsed() > PATIENCE || interrupt::requested() {
-                let refused: Vec<(u64, String)> =
-                    ours.iter().filter_map(|n| Some((*n, self.spool.state().reason(*n)?.to_owned()))).collect();
+            let in_vain = self.spool.state().down().is_some();
+            if left == 0 || in_vain || begun.elapsed() > PATIENCE || interrupt::requested() {
+                let refused: Vec<(&str, &str)> = ours.iter().filter_map(|n| self.spool.state().reason(*n)).collect();
                 report.sent += (ours.len() - left - refused.len()) as u64;
                 // What that run has before it besides is its own affair.
                 report.waiting = left as u64;
-                refused.iter().for_each(|(n, why)| report.refuse(&format!("number {n} of the spool"), why));
+                refused.iter().for_each(|(what, why)| report.refuse(what, why));
                 log::info!("another run sends");
                 return Ok(None);
             }
@@ -159,14 +170,14 @@ impl Sending {
                 continue;
             }
             let why = format!("MISP failed on it in {MAX_FAILURES} runs: {why}");
-            report.refuse(item.sighting.subject.text(), &why);
-            entries.push(Entry::Refused { n, why });
+            let what = item.sighting.subject.text().to_owned();
+            report.refuse(&what, &why);
+            entries.push(Entry::Refused { n, what, why });
         }
         self.spool.note(&entries)
     }
 
-    /// Sends some, and notes what becomes of each as soon as it is known.
-    /// Gives those that MISP failed on, and what ended it early.
+    /// Sends some, and notes what becomes of each as soon as it is known. Gives those that MISP failed on, and what ended it early.
     fn chunk(&mut self, jobs: Vec<Job>, items: &BTreeMap<u64, Item>, report: &mut Report) -> Result<Chunk> {
         let (told, fates) = mpsc::channel();
         let (post, spool) = (&mut self.post, &mut self.spool);
@@ -184,8 +195,9 @@ impl Sending {
                         Fate::Unknown => {}
                         Fate::Failed(why) => failed.push((n, why)),
                         Fate::Refused(why) => {
-                            report.refuse(items.get(&n).map_or("", |item| item.sighting.subject.text()), &why);
-                            entries.push(Entry::Refused { n, why });
+                            let what = items.get(&n).map_or("", |item| item.sighting.subject.text()).to_owned();
+                            report.refuse(&what, &why);
+                            entries.push(Entry::Refused { n, what, why });
                         }
                     }
                 }

@@ -19,7 +19,8 @@ fn nobody() -> String {
 
 /// Lines with one sighting each, of the domains of these numbers.
 fn lines(numbers: std::ops::Range<usize>, time: impl Fn(usize) -> usize) -> String {
-    let line = |n: usize| json!({"value": format!("d{n}.example"), "source": "s", "timestamp": 1_795_200_000 + time(n)});
+    let line =
+        |n: usize| json!({"value": format!("d{n}.example"), "source": "s", "timestamp": 1_795_200_000 + time(n)});
     numbers.map(|n| line(n).to_string() + "\n").collect()
 }
 
@@ -161,7 +162,11 @@ fn a_key_that_is_refused_keeps_everything() {
     site.config.token("WrongKeyWrongKeyWrongKeyWrongKeyWrong012").write();
     let finished = sight(&site, &["--unlisted", "-"], &lines(0..3, |n| n));
     assert_eq!(finished.code, Some(77), "{}", finished.stderr);
-    assert!(finished.stderr.contains("3 sightings wait") && !finished.stderr.contains("WrongKey"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("3 sightings wait") && !finished.stderr.contains("WrongKey"),
+        "{}",
+        finished.stderr
+    );
     // A user without the right to sightings, as recorded.
     site.config.token(crate::support::KEY).write();
     let body = br#"{"name":"You do not have permission to use this functionality.","message":"You do not have permission to use this functionality.","url":"\/sightings\/add"}"#;
@@ -233,9 +238,8 @@ fn two_runs_at_once() {
 #[test]
 fn misp_limits_the_rate() {
     let site = site(domains(2));
-    let limit = |seconds: &str| {
-        Fault::Status(429, vec![("X-Rate-Limit-Reset".to_owned(), seconds.to_owned())], b"{}".to_vec())
-    };
+    let limit =
+        |seconds: &str| Fault::Status(429, vec![("X-Rate-Limit-Reset".to_owned(), seconds.to_owned())], b"{}".to_vec());
     let long = limit("90000");
     site.misp.set_fault(Box::new(move |_, _| long.clone()));
     assert_eq!(sight(&site, &["--unlisted", "-"], &lines(0..2, |n| n)).code, Some(69));

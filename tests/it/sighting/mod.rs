@@ -25,7 +25,11 @@ fn world() -> World {
     let mut world = World::new();
     let long = format!("http://evil.example/{}", "x".repeat(300));
     let events: [&[(&str, &str)]; 3] = [
-        &[("ip-dst", "203.0.113.7"), ("domain|ip", "drop.example|198.51.100.23"), ("url", "http://a.example/?a=1&&b=2")],
+        &[
+            ("ip-dst", "203.0.113.7"),
+            ("domain|ip", "drop.example|198.51.100.23"),
+            ("url", "http://a.example/?a=1&&b=2"),
+        ],
         &[("ip-src", "203.0.113.7"), ("domain", "evil.example"), ("ip-dst", "192.0.2.0/24")],
         &[("url", &long), ("filename|md5", "a.exe|098f6bcd4621d373cade4e832627b4f6")],
     ];
@@ -221,7 +225,8 @@ fn every_form_of_input() {
     assert_eq!(counts(&report), [9, 6, 1, 0, 2, 0]);
     let first = report["refusals"][0].clone();
     assert!(first["what"].as_str().unwrap().starts_with("line ") && first["why"].as_str().unwrap().contains("JSON"));
-    let names = ["evil.example json 2", "evil.example misp2memcached 0", "evil.example stix1 0", "evil.example stix2 0"];
+    let names =
+        ["evil.example json 2", "evil.example misp2memcached 0", "evil.example stix1 0", "evil.example stix2 0"];
     let more = ["evil.example uuid 0", "203.0.113.7 misp2memcached 0"];
     let expected = names.into_iter().chain(more).map(|name| (name.to_owned(), 1 + usize::from(name.starts_with('2'))));
     assert_eq!(noted(&site), expected.collect());
@@ -241,7 +246,10 @@ fn a_dry_run_sends_and_writes_nothing() {
     assert_eq!(finished.code, Some(65), "{}", finished.stderr);
     let lines: Vec<Value> = finished.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 1, "{}", finished.stdout);
-    assert_eq!((&lines[0]["value"], &lines[0]["source"], &lines[0]["type"]), (&json!("evil.example"), &json!("s"), &json!("sighting")));
+    assert_eq!(
+        (&lines[0]["value"], &lines[0]["source"], &lines[0]["type"]),
+        (&json!("evil.example"), &json!("s"), &json!("sighting"))
+    );
     assert!(site.misp.requests().is_empty());
     assert_eq!(crate::support::site::files(&site.config.state()), before);
     // What a dry run prints is what a run takes.
@@ -272,7 +280,8 @@ fn wrong_usage() {
 fn the_rate_is_bounded() {
     let mut site = site(domains(30));
     site.config.extra("sighting:\n  rate: 20\n").write();
-    let input: String = (0..30).map(|n| json!({"value": format!("d{n}.example"), "timestamp": 1000 + n}).to_string() + "\n").collect();
+    let input: String =
+        (0..30).map(|n| json!({"value": format!("d{n}.example"), "timestamp": 1000 + n}).to_string() + "\n").collect();
     let begun = std::time::Instant::now();
     assert_eq!(counts(&report(&site, &["--unlisted", "-"], &input, 0))[1], 30);
     assert!(begun.elapsed() >= std::time::Duration::from_millis(1400), "{:?}", begun.elapsed());
