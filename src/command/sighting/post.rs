@@ -167,7 +167,15 @@ impl Post {
     fn one_with(&self, item: &Item, retry: &mut Retry, mut doubtful: bool) -> Given<Fate> {
         loop {
             let done = if doubtful && can_be_searched(&item.sighting) {
-                self.search_for(std::slice::from_ref(item), true).and_then(|rows| self.complete(item, &rows))
+                match self.search_for(std::slice::from_ref(item), true) {
+                    Ok(rows) => self.complete(item, &rows),
+                    // What cannot be asked for is sent: twice is better than never.
+                    Err(Failure::Final(e)) if e.kind() == Kind::Untrusted => {
+                        doubtful = false;
+                        continue;
+                    }
+                    Err(failure) => Err(failure),
+                }
             } else {
                 self.request()
                     .and_then(|()| add(&self.client, whose(&item.sighting, &mut [""; 1]), mark(&item.sighting)))

@@ -8,7 +8,7 @@ mod packaging;
 use crate::support::program::{Finished, command};
 use crate::support::scene::{INDEX, SEARCH, now};
 use crate::support::site::Site;
-use misp2memcached::demo::{Attribute, Event, World};
+use misp2memcached::demo::{Attribute, Event, Fault, World};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -285,4 +285,51 @@ fn the_rate_is_bounded() {
     let begun = std::time::Instant::now();
     assert_eq!(counts(&report(&site, &["--unlisted", "-"], &input, 0))[1], 30);
     assert!(begun.elapsed() >= std::time::Duration::from_millis(1400), "{:?}", begun.elapsed());
+}
+
+/// What is said of each recorded answer: the recording, the exit code, sent, refused and
+/// waiting, and the reason. After a change on purpose, `UPDATE_GOLDEN=1 cargo test --test
+/// it sighting::` writes the table anew.
+#[test]
+fn what_is_said_of_every_recording() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let recordings = root.join("../shared/misp-recordings/rest");
+    if !recordings.is_dir() {
+        println!("no recordings in {}: nothing compared", recordings.display());
+        return;
+    }
+    let mut names: Vec<_> = std::fs::read_dir(&recordings).unwrap().map(|e| e.unwrap().path()).collect();
+    names.retain(|path| path.file_name().unwrap().to_string_lossy().starts_with("sightings_"));
+    names.sort();
+    let mut table = String::new();
+    for path in names {
+        let recording: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let answer = &recording["response"];
+        let status = answer["status"].as_u64().unwrap() as u16;
+        let body = answer["body"].as_str().unwrap().as_bytes().to_vec();
+        let site = site(domains(1));
+        site.misp.set_fault(Box::new(move |request, nth| match request.path.starts_with(ADD) {
+            // One that is no answer to an addition is tried again; the second try has an end.
+            true if nth <= 1 => Fault::Status(status, Vec::new(), body.clone()),
+            _ => Fault::None,
+        }));
+        let finished = sight(&site, &["--json", "--unlisted", "d0.example"], "");
+        let said = serde_json::from_str(&finished.stdout).map_or([0; 6], |report| counts(&report));
+        let [_, sent, _, _, refused, waiting] = said;
+        let why = finished.stderr.lines().find_map(|line| {
+            let (_, why) =
+                line.split_once("refused: d0.example: ").or_else(|| line.split_once("MISP refuses the key"))?;
+            Some(why.replace(&site.misp.url(), "MISP"))
+        });
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let code = finished.code.unwrap();
+        let line =
+            format!("{name}: {code}, sent {sent}, refused {refused}, waiting {waiting} {}", why.unwrap_or_default());
+        table += &format!("{}\n", line.trim_end());
+    }
+    let golden = root.join("tests/golden/sightings_recorded.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&golden, &table).unwrap();
+    }
+    assert_eq!(table, std::fs::read_to_string(&golden).unwrap_or_default());
 }
