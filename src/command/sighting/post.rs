@@ -53,7 +53,7 @@ pub struct Post {
     deadline: Option<Instant>,
     failures: AtomicU32,
     /// Whether failures are waited out.
-    patient: bool,
+    patient: AtomicBool,
     /// Ours, as MISP numbers it, once it was asked for.
     organisation: OnceLock<Option<String>>,
 }
@@ -78,14 +78,25 @@ impl Post {
             stop: AtomicBool::new(false),
             deadline: None,
             failures: AtomicU32::new(0),
-            patient: true,
+            patient: AtomicBool::new(true),
             organisation: OnceLock::new(),
         }
     }
 
-    /// From now on a failure is the end, and the caller decides when to try again.
-    pub fn be_impatient(&mut self) {
-        self.patient = false;
+    /// Until MISP has taken something, a failure is the end, and the caller decides when
+    /// to try again.
+    pub fn be_impatient(&self) {
+        self.patient.store(false, Ordering::Relaxed);
+    }
+
+    fn is_patient(&self) -> bool {
+        self.patient.load(Ordering::Relaxed)
+    }
+
+    /// MISP has taken something, so it is well.
+    fn well(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+        self.patient.store(true, Ordering::Relaxed);
     }
 
     /// Where a signal has come already, there is some time left for what waits.
@@ -144,7 +155,9 @@ impl Post {
     fn settled(&self, given: Given<Fate>, end: &mut dyn FnMut(Error)) -> Fate {
         match given {
             Ok(fate) => {
-                self.failures.store(0, Ordering::Relaxed);
+                if matches!(fate, Fate::Sent | Fate::Refused(_)) {
+                    self.well();
+                }
                 fate
             }
             Err((fate, error)) => {
@@ -202,7 +215,7 @@ impl Post {
         let so_far = if *doubtful { Fate::Unknown } else { Fate::Unsent };
         let waited = if self.stopped() {
             return Err((so_far, None));
-        } else if self.patient {
+        } else if self.is_patient() || matches!(failure, Failure::RateLimited(_)) {
             retry.wait(failure, false, &|| self.stopped())
         } else {
             Err(failure.into_error())
@@ -221,7 +234,7 @@ impl Post {
             match self.search_for(&items, false) {
                 Ok(rows) => break rows,
                 // It may be one of them that MISP fails on.
-                Err(Failure::Passing(_)) if self.patient => break Vec::new(),
+                Err(Failure::Passing(_)) if self.is_patient() => break Vec::new(),
                 Err(Failure::Final(e)) if e.kind() == Kind::Untrusted => break Vec::new(),
                 Err(failure) => {
                     if let Err((_, error)) = self.wait(failure, &mut retry, &mut false) {
@@ -253,7 +266,7 @@ impl Post {
                 self.request().and_then(|()| add(&self.client, Whose::Values(&values), mark(&known[0].sighting)));
             let failure = match added {
                 Ok(Verdict::Added) => {
-                    self.failures.store(0, Ordering::Relaxed);
+                    self.well();
                     fates.extend(known.iter().map(|item| (item.n, Fate::Sent)));
                     return fates;
                 }

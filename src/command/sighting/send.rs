@@ -5,7 +5,7 @@ use super::Terms;
 use super::intake::{Cache, names};
 use super::post::{Fate, Post};
 use super::report::Report;
-use crate::config::Config;
+use crate::config::{Config, Misp, Span};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::lock::Lock;
@@ -21,6 +21,10 @@ use std::time::{Duration, Instant};
 
 /// Sightings that are begun at once: what a crash makes doubtful at most.
 const CHUNK: usize = 500;
+
+/// A hundred sightings take MISP some seconds: misp.timeout is meant for searches of
+/// millions of rows.
+const MAX_TIMEOUT: Span = Span::seconds(60);
 
 /// How often MISP may fail on a sighting, in as many runs, while it takes others:
 /// beyond that nobody waits for it any more.
@@ -58,7 +62,8 @@ pub struct Sending {
 impl Sending {
     /// Nothing is sent yet.
     pub fn new(config: &Config, terms: &Terms) -> Result<Sending> {
-        let client = Client::new(&config.misp)?;
+        let timeout = config.misp.timeout.min(MAX_TIMEOUT);
+        let client = Client::new(&Misp { timeout, ..config.misp.clone() })?;
         Ok(Sending {
             spool: terms.spool(config)?,
             post: Post::new(client, config.misp.connections, config.sighting.rate),
@@ -69,7 +74,7 @@ impl Sending {
     }
 
     /// Failures are not waited out: the caller comes again.
-    pub fn be_impatient(&mut self) {
+    pub fn be_impatient(&self) {
         self.post.be_impatient();
     }
 

@@ -40,11 +40,11 @@ fn misp_is_down_for_a_while_with_ten_thousand_sightings() {
     assert_eq!(counts(&found)[5], 6000, "{found}");
     // Back, but ill: answers are lost after MISP has acted, and others never come.
     site.config.url(&there).write();
-    site.misp.set_fault(Box::new(|request, nth| match nth % 23 {
+    site.misp.set_fault(Box::new(|request, nth| match nth % 47 {
         _ if !request.path.starts_with(ADD) => Fault::None,
-        3 => Fault::TruncateBody(5),
-        6 => Fault::Status(503, Vec::new(), b"{\"name\":\"busy\"}".to_vec()),
-        9 => Fault::Reset,
+        13 => Fault::TruncateBody(5),
+        16 => Fault::Status(503, Vec::new(), b"{\"name\":\"busy\"}".to_vec()),
+        19 => Fault::Reset,
         _ => Fault::None,
     }));
     let found = report(&site, &["--unlisted", "-"], &lines(6000..ALL, time), 0);
