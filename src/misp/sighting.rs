@@ -110,7 +110,8 @@ pub struct Seen {
     pub uuid: String,
     #[serde(rename = "type")]
     kind: String,
-    value: String,
+    /// Its value, as MISP shows it.
+    pub value: String,
     /// Its sightings, where they were asked for.
     #[serde(rename = "Sighting", default)]
     sightings: Vec<Noted>,
@@ -158,6 +159,8 @@ pub enum Search<'a> {
     Values(&'a [&'a str]),
     /// The attribute with this UUID.
     Uuid(&'a str),
+    /// Addresses that match this pattern, `%` at its beginning.
+    Addresses(&'a str),
 }
 
 /// Whether a value means itself in a search: MISP reads some characters as operators.
@@ -185,6 +188,10 @@ pub fn search(client: &Client, what: Search<'_>, with_sightings: bool) -> Result
     match what {
         Search::Values(values) => body["value"] = json!(values),
         Search::Uuid(uuid) => body["uuid"] = json!(uuid),
+        Search::Addresses(pattern) => {
+            body["value"] = json!(pattern);
+            body["type"] = json!(["ip-src", "ip-dst"]);
+        }
     }
     if with_sightings {
         body["includeSightings"] = json!(1);

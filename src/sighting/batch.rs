@@ -32,6 +32,8 @@ pub struct Item {
     pub doubtful: bool,
     /// How often MISP has failed on it before.
     pub failures: u32,
+    /// The cache lists the value, so MISP has it in some form.
+    pub listed: bool,
 }
 
 /// What is done together.
@@ -107,7 +109,7 @@ mod tests {
 
     fn item(n: u64, subject: Subject, at: u64, doubtful: bool) -> Item {
         let sighting = Sighting { subject, kind: Kind::Sighting, source: "s".into(), at };
-        Item { n, sighting, doubtful, failures: 0 }
+        Item { n, sighting, doubtful, failures: 0, listed: false }
     }
 
     fn value(n: u64, at: u64) -> Item {

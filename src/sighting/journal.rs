@@ -31,6 +31,8 @@ pub enum Entry {
         what: String,
         /// MISP's reason.
         why: String,
+        /// When that was (Unix seconds).
+        at: u64,
     },
     /// The cache does not list these after all.
     Unlisted(Vec<u64>),
@@ -59,6 +61,9 @@ pub struct Added {
     /// Whether the cache is still to be asked if it lists the value.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unchecked: bool,
+    /// Whether the cache lists the value.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listed: bool,
     /// Whether MISP may have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub begun: bool,
@@ -112,15 +117,15 @@ mod tests {
             source: "s".into(),
             at: 7,
         };
-        let added = Added { n: 1, noted: 8, unchecked: false, begun: false, failures: 0, sighting };
+        let added = Added { n: 1, noted: 8, unchecked: false, listed: false, begun: false, failures: 0, sighting };
         let entries = [
             Entry::Add(added.clone()),
-            Entry::Add(Added { unchecked: true, begun: true, failures: 3, ..added }),
+            Entry::Add(Added { unchecked: true, listed: true, begun: true, failures: 3, ..added }),
             Entry::Begun(vec![1, 2]),
             Entry::Unsent(vec![2]),
             Entry::Sent(vec![1]),
             Entry::Failed(vec![]),
-            Entry::Refused { n: 2, what: "a".into(), why: "no".into() },
+            Entry::Refused { n: 2, what: "a".into(), why: "no".into(), at: 6 },
             Entry::Unlisted(vec![3]),
             Entry::seen(&[0xab; 16], 1, 2),
             Entry::Down(5),

@@ -6,13 +6,14 @@
 //! - [`listed`]: under which value MISP has what was seen, if it has it
 //! - [`memory`]: what was reported lately, so that a beacon is reported once
 //! - [`journal`]: what is kept on disk, as lines; [`state`]: what they come to; [`spool`]: the file
-//! - [`batch`]: from what waits to requests
+//! - [`batch`]: from what waits to requests; [`spelling`]: how else MISP may have a listed value
 
 pub mod batch;
 pub mod input;
 pub mod journal;
 pub mod listed;
 pub mod memory;
+pub mod spelling;
 pub mod spool;
 pub mod state;
 pub mod stix;
@@ -38,6 +39,17 @@ pub struct Sighting {
     /// Unix seconds.
     #[serde(rename = "timestamp")]
     pub at: u64,
+}
+
+/// What is known of a value before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: it goes as it was given.
+    Given,
+    /// The cache lists it.
+    Listed,
+    /// The cache is still to be asked.
+    Unchecked,
 }
 
 /// What was seen.

@@ -2,10 +2,10 @@
 //! may use it at once; each takes a lock for the moment in which it reads what the
 //! others have added and adds its own. It knows what lines come to, and not who sends.
 
-use super::Sighting;
 use super::batch::Item;
 use super::journal::{Added, Entry};
 use super::state::State;
+use super::{Sighting, Standing};
 use crate::atomic_file;
 use crate::error::{Error, Kind, Result};
 use crate::lock::Lock;
@@ -54,6 +54,8 @@ pub struct Taken {
     pub folded: u64,
     /// Those there was no room for.
     pub full: u64,
+    /// Those that MISP did not want a few minutes ago, and why.
+    pub refused: Vec<(String, String)>,
 }
 
 impl Spool {
@@ -103,7 +105,7 @@ impl Spool {
     }
 
     /// What would be taken of these, without writing it down; the sightings that would wait.
-    pub fn try_out(&mut self, all: Vec<(Sighting, bool)>, now: u64) -> (Taken, Vec<Sighting>) {
+    pub fn try_out(&mut self, all: Vec<(Sighting, Standing)>, now: u64) -> (Taken, Vec<Sighting>) {
         let (taken, added) = self.admit(all, now);
         (taken, added.into_iter().map(|added| added.sighting).collect())
     }
@@ -116,12 +118,11 @@ impl Spool {
         self.locked(|_| Ok(()))
     }
 
-    /// Takes sightings, each with whether the cache is still to be asked about it. They
-    /// are on the disk when this returns.
+    /// Takes sightings, each with what is known of its value. They are on the disk when this returns.
     ///
     /// # Errors
     /// [`Kind::CannotWrite`]: none of them was taken. [`Kind::Locked`].
-    pub fn take(&mut self, all: Vec<(Sighting, bool)>, now: u64) -> Result<Taken> {
+    pub fn take(&mut self, all: Vec<(Sighting, Standing)>, now: u64) -> Result<Taken> {
         self.locked(|spool| {
             let (taken, added) = spool.admit(all, now);
             let entries: Vec<Entry> = added.into_iter().map(Entry::Add).collect();
@@ -163,7 +164,7 @@ impl Spool {
     /// [`Kind::CannotWrite`], [`Kind::Locked`].
     pub fn checked(&mut self, found: Vec<(u64, Vec<Sighting>)>, now: u64) -> Result<Taken> {
         self.locked(|spool| {
-            let all = found.iter().flat_map(|(_, sightings)| sightings.iter().map(|s| (s.clone(), false)));
+            let all = found.iter().flat_map(|(_, sightings)| sightings.iter().map(|s| (s.clone(), Standing::Listed)));
             // They take the place of what waits, so there is room for them.
             let most = std::mem::replace(&mut spool.most, u64::MAX);
             let (taken, added) = spool.admit(all.collect(), now);
@@ -200,15 +201,17 @@ impl Spool {
     }
 
     /// Decides about each, in the order they came, and takes in those that wait.
-    fn admit(&mut self, all: Vec<(Sighting, bool)>, now: u64) -> (Taken, Vec<Added>) {
+    fn admit(&mut self, all: Vec<(Sighting, Standing)>, now: u64) -> (Taken, Vec<Added>) {
         let (mut taken, mut added) = (Taken::default(), Vec::new());
-        for (sighting, unchecked) in all {
-            if self.state.folds(&sighting, unchecked) {
+        for (sighting, standing) in all {
+            if self.state.folds(&sighting, standing == Standing::Unchecked) {
                 taken.folded += 1;
+            } else if let Some(why) = self.state.refused_lately(&sighting, now) {
+                taken.refused.push((sighting.subject.text().to_owned(), why.to_owned()));
             } else if self.state.bytes() >= self.most {
                 taken.full += 1;
             } else {
-                let one = self.state.entry(sighting, unchecked, now);
+                let one = self.state.entry(sighting, standing, now);
                 self.state.apply(Entry::Add(one.clone()));
                 taken.waiting.push(one.n);
                 added.push(one);

@@ -10,7 +10,7 @@ fn sighting(value: &str, at: u64) -> Sighting {
 }
 
 fn take(spool: &mut Spool, values: &[&str]) -> Taken {
-    spool.take(values.iter().map(|value| (sighting(value, 1000), false)).collect(), 1000).unwrap()
+    spool.take(values.iter().map(|value| (sighting(value, 1000), Standing::Given)).collect(), 1000).unwrap()
 }
 
 fn waiting(spool: &mut Spool) -> Vec<String> {
@@ -23,8 +23,8 @@ fn several_runs_share_it() {
     let directory = tempfile::tempdir().unwrap();
     let mut one = Spool::new(directory.path(), 3600, PLENTY);
     let mut two = Spool::new(directory.path(), 3600, PLENTY);
-    assert_eq!(take(&mut one, &["a", "b", "a"]), Taken { waiting: vec![1, 2], folded: 1, full: 0 });
-    assert_eq!(take(&mut two, &["b", "c"]), Taken { waiting: vec![3], folded: 1, full: 0 });
+    assert_eq!(take(&mut one, &["a", "b", "a"]), Taken { waiting: vec![1, 2], folded: 1, ..Taken::default() });
+    assert_eq!(take(&mut two, &["b", "c"]), Taken { waiting: vec![3], folded: 1, ..Taken::default() });
     assert_eq!(waiting(&mut one), ["a", "b", "c"]);
     let begun = one.begin(2, &BTreeSet::new()).unwrap();
     assert!(begun.iter().all(|item| !item.doubtful) && begun.len() == 2);
@@ -75,9 +75,9 @@ fn rewriting_keeps_what_counts_and_others_notice() {
     let mut other = Spool::new(directory.path(), 3600, PLENTY);
     other.refresh().unwrap();
     let values: Vec<String> = (0..3000).map(|n| format!("value-{n}.example")).collect();
-    let old: Vec<(Sighting, bool)> = values.iter().map(|value| (sighting(value, 1000), false)).collect();
+    let old: Vec<(Sighting, Standing)> = values.iter().map(|value| (sighting(value, 1000), Standing::Given)).collect();
     let numbers = spool.take(old, 1000).unwrap().waiting;
-    spool.note(&[Entry::Sent(numbers), Entry::Refused { n: 9999, what: "v".into(), why: "no".into() }]).unwrap();
+    spool.note(&[Entry::Sent(numbers), Entry::Refused { n: 9999, what: "v".into(), why: "no".into(), at: 1 }]).unwrap();
     take(&mut spool, &["waits.example"]);
     fs::OpenOptions::new().append(true).open(directory.path().join(FILE_NAME)).unwrap().write_all(b"broken\n").unwrap();
     let before = fs::metadata(directory.path().join(FILE_NAME)).unwrap().len();
@@ -97,7 +97,10 @@ fn rewriting_keeps_what_counts_and_others_notice() {
 fn what_waited_for_the_cache() {
     let directory = tempfile::tempdir().unwrap();
     let mut spool = Spool::new(directory.path(), 3600, PLENTY);
-    let both = vec![(sighting("www.a.example", 1000), true), (sighting("b.example", 1000), true)];
+    let both = vec![
+        (sighting("www.a.example", 1000), Standing::Unchecked),
+        (sighting("b.example", 1000), Standing::Unchecked),
+    ];
     assert_eq!(spool.take(both, 1000).unwrap().waiting, [1, 2]);
     assert!(spool.begin(9, &BTreeSet::new()).unwrap().is_empty());
     let found = vec![(1, vec![sighting("a.example", 1000)]), (2, Vec::new())];
@@ -112,7 +115,7 @@ fn a_dry_run_leaves_no_trace() {
     let directory = tempfile::tempdir().unwrap();
     let mut dry = Spool::new(directory.path(), 3600, PLENTY);
     dry.look().unwrap();
-    let (taken, would) = dry.try_out(vec![(sighting("a", 1), false), (sighting("a", 2), false)], 5);
+    let (taken, would) = dry.try_out(vec![(sighting("a", 1), Standing::Given), (sighting("a", 2), Standing::Given)], 5);
     assert_eq!((taken.folded, would.len()), (1, 1));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     let nowhere = Spool::new(Path::new("/nonexistent"), 3600, PLENTY).take(Vec::new(), 1);

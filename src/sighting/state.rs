@@ -4,8 +4,8 @@
 use super::batch::Item;
 use super::journal::{Added, Entry, key_of};
 use super::memory::{Memory, key};
-use super::{Sighting, memory};
-use std::collections::{BTreeMap, BTreeSet};
+use super::{Sighting, Standing, memory};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Refusals whose reasons are kept for a run that waits for another to send.
 const MAX_REASONS: usize = 1000;
@@ -16,6 +16,13 @@ const SMALL: u64 = 256 * 1024;
 /// About the length of a line of what is remembered.
 const SEEN_LINE: u64 = 100;
 
+/// Seconds for which a refusal is believed: then MISP is asked again, for the attribute
+/// may have been added since.
+const REFUSED_FOR: u64 = 600;
+
+/// Refusals that are remembered at once.
+const MAX_REFUSALS: usize = 10_000;
+
 /// What the journal says.
 #[derive(Debug, Clone)]
 pub struct State {
@@ -24,6 +31,8 @@ pub struct State {
     bytes: u64,
     memory: Memory,
     reasons: BTreeMap<u64, (String, String)>,
+    /// When and why MISP refused a sighting of this key.
+    refusals: HashMap<memory::Key, (u64, String)>,
     next: u64,
     /// When MISP could not be reached, if it has taken nothing since.
     down: Option<u64>,
@@ -34,8 +43,8 @@ pub struct State {
 impl State {
     /// That of an empty journal.
     pub fn new(window: u64) -> State {
-        let (waiting, reasons) = (BTreeMap::new(), BTreeMap::new());
-        State { waiting, bytes: 0, memory: Memory::new(window), reasons, next: 1, down: None, spent: 0 }
+        let (waiting, reasons, refusals) = (BTreeMap::new(), BTreeMap::new(), HashMap::new());
+        State { waiting, bytes: 0, memory: Memory::new(window), reasons, refusals, next: 1, down: None, spent: 0 }
     }
 
     /// Takes a line in.
@@ -56,9 +65,18 @@ impl State {
                 all.iter().for_each(|n| drop(self.take(*n)));
             }
             Entry::Down(at) => self.down = Some(at),
-            Entry::Unlisted(all) => all.iter().for_each(|n| self.come_to_nothing(*n)),
-            Entry::Refused { n, what, why } => {
-                self.come_to_nothing(n);
+            Entry::Unlisted(all) => {
+                for n in all {
+                    self.come_to_nothing(n);
+                }
+            }
+            Entry::Refused { n, what, why, at } => {
+                if let Some(key) = self.come_to_nothing(n) {
+                    if self.refusals.len() >= MAX_REFUSALS {
+                        self.refusals.clear();
+                    }
+                    self.refusals.insert(key, (at, why.clone()));
+                }
                 self.reasons.insert(n, (what, why));
                 if self.reasons.len() > MAX_REASONS {
                     self.reasons.pop_first();
@@ -90,10 +108,17 @@ impl State {
         Some(added)
     }
 
-    fn come_to_nothing(&mut self, n: u64) {
-        if let Some(added) = self.take(n) {
-            self.memory.forget(&key(&added.sighting, added.unchecked), added.sighting.at);
-        }
+    fn come_to_nothing(&mut self, n: u64) -> Option<memory::Key> {
+        let added = self.take(n)?;
+        let key = key(&added.sighting, added.unchecked);
+        self.memory.forget(&key, added.sighting.at);
+        Some(key)
+    }
+
+    /// Why MISP did not want the same a few minutes ago.
+    pub fn refused_lately(&self, sighting: &Sighting, now: u64) -> Option<&str> {
+        let (at, why) = self.refusals.get(&key(sighting, false))?;
+        (now.abs_diff(*at) < REFUSED_FOR).then_some(why)
     }
 
     /// Whether a sighting is one of which MISP was told lately, or will be.
@@ -102,8 +127,9 @@ impl State {
     }
 
     /// A line for a sighting that is to wait, with the next number.
-    pub fn entry(&self, sighting: Sighting, unchecked: bool, noted: u64) -> Added {
-        Added { n: self.next, noted, unchecked, begun: false, failures: 0, sighting }
+    pub fn entry(&self, sighting: Sighting, standing: Standing, noted: u64) -> Added {
+        let (unchecked, listed) = (standing == Standing::Unchecked, standing == Standing::Listed);
+        Added { n: self.next, noted, unchecked, listed, begun: false, failures: 0, sighting }
     }
 
     /// How many wait.
@@ -144,6 +170,7 @@ impl State {
             sighting: added.sighting.clone(),
             doubtful: added.begun,
             failures: added.failures,
+            listed: added.listed,
         };
         ready.take(most).map(item).collect()
     }
@@ -176,6 +203,8 @@ impl State {
             n: *n,
             what: what.clone(),
             why: why.clone(),
+            // Old enough not to be believed: whose it was is not known any more.
+            at: 0,
         };
         let reasons = self.reasons.iter().map(reason);
         let waiting = self.waiting.values().cloned().map(Entry::Add);
@@ -200,8 +229,8 @@ mod tests {
         Sighting { subject: Subject::Value(value.to_owned()), kind: Kind::Sighting, source: "s".to_owned(), at }
     }
 
-    fn add(state: &mut State, value: &str, unchecked: bool) -> u64 {
-        let added = state.entry(sighting(value, 1000), unchecked, 1000);
+    fn add(state: &mut State, value: &str, standing: Standing) -> u64 {
+        let added = state.entry(sighting(value, 1000), standing, 1000);
         let n = added.n;
         state.apply(Entry::Add(added));
         n
@@ -214,16 +243,19 @@ mod tests {
     #[test]
     fn from_line_to_line() {
         let mut state = State::new(3600);
-        let all: Vec<u64> = ["a", "b", "c", "d"].iter().map(|value| add(&mut state, value, false)).collect();
+        let all: Vec<u64> = ["a", "b", "c", "d"].iter().map(|value| add(&mut state, value, Standing::Listed)).collect();
         assert_eq!(all, [1, 2, 3, 4]);
         state.apply(Entry::Begun(all));
         state.apply(Entry::Unsent(vec![2]));
         state.apply(Entry::Sent(vec![1]));
-        state.apply(Entry::Refused { n: 3, what: "c".into(), why: "unknown".into() });
+        state.apply(Entry::Refused { n: 3, what: "c".into(), why: "unknown".into(), at: 2000 });
         assert_eq!(waiting(&state), [(2, false), (4, true)]);
         assert_eq!((state.reason(3), state.reason(1), state.len()), (Some(("c", "unknown")), None, 2));
         // What was sent is folded, what was refused is not.
         assert!(state.folds(&sighting("A", 1500), false) && !state.folds(&sighting("c", 1500), false));
+        assert_eq!(state.refused_lately(&sighting("C", 1500), 2599), Some("unknown"));
+        assert_eq!(state.refused_lately(&sighting("C", 1500), 2600), None);
+        assert_eq!(state.refused_lately(&sighting("a", 1500), 2599), None);
         state.apply(Entry::Failed(vec![4]));
         assert_eq!(state.oldest(9, &BTreeSet::from([2]))[0].failures, 1);
         state.apply(Entry::Sent(vec![2, 4, 4, 77]));
@@ -233,7 +265,7 @@ mod tests {
     #[test]
     fn those_to_be_checked_are_not_sent() {
         let mut state = State::new(3600);
-        let n = add(&mut state, "a", true);
+        let n = add(&mut state, "a", Standing::Unchecked);
         assert!(waiting(&state).is_empty() && state.unchecked(9)[0].n == n);
         state.apply(Entry::Unlisted(vec![n]));
         assert!(state.is_empty() && !state.folds(&sighting("a", 1000), true));
@@ -246,10 +278,10 @@ mod tests {
             let mut state = State::new(3600);
             for (what, n) in steps {
                 let entry = match what {
-                    0 | 1 => Entry::Add(state.entry(sighting(&format!("v{n}"), 1000 + n), what == 1, 1000)),
+                    0 | 1 => Entry::Add(state.entry(sighting(&format!("v{n}"), 1000 + n), if what == 1 { Standing::Unchecked } else { Standing::Given }, 1000)),
                     2 => Entry::Begun(vec![n, n + 1]),
                     3 => Entry::Sent(vec![n]),
-                    4 => Entry::Refused { n, what: "v".into(), why: "no".into() },
+                    4 => Entry::Refused { n, what: "v".into(), why: "no".into(), at: 1 },
                     5 => Entry::Failed(vec![n]),
                     _ => Entry::Unsent(vec![n]),
                 };

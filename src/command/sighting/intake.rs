@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::misp::client::local_now;
 use crate::sighting::listed::listed;
 use crate::sighting::spool::Spool;
-use crate::sighting::{Sighting, Subject};
+use crate::sighting::{Sighting, Standing, Subject};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,7 @@ impl Intake {
         let count = all.len();
         let taken = self.spool.take(all, local_now()).map_err(|e| e.context(format!("{count} sightings are lost")))?;
         report.folded += taken.folded;
+        taken.refused.iter().for_each(|(what, why)| report.refuse(what, why));
         if taken.full > 0 {
             report.lost += taken.full;
             log::error!(
@@ -71,13 +72,14 @@ impl Intake {
         let (taken, would) = self.spool.try_out(all, local_now());
         report.folded += taken.folded;
         report.lost += taken.full;
+        taken.refused.iter().for_each(|(what, why)| report.refuse(what, why));
         let line = |sighting: &Sighting| serde_json::to_string(sighting).map(|line| line + "\n");
         let lines: std::result::Result<String, _> = would.iter().map(line).collect();
         lines.map_err(|e| Error::new(Kind::Bug, format!("JSON cannot be written: {e}")))
     }
 
-    /// The good ones as MISP has them, each with whether the cache is still to be asked.
-    fn sift(&mut self, read: Vec<Read>, report: &mut Report) -> Result<Vec<(Sighting, bool)>> {
+    /// The good ones as MISP has them, each with what is known of it.
+    fn sift(&mut self, read: Vec<Read>, report: &mut Report) -> Result<Vec<(Sighting, Standing)>> {
         let mut good = Vec::with_capacity(read.len());
         for (place, one) in read {
             report.read += 1;
@@ -87,11 +89,14 @@ impl Intake {
             }
         }
         if self.unlisted {
-            return Ok(good.into_iter().map(|sighting| (sighting, false)).collect());
+            return Ok(good.into_iter().map(|sighting| (sighting, Standing::Given)).collect());
         }
         let Some(found) = self.cache.listed(&good)? else {
-            let value = |sighting: &Sighting| matches!(sighting.subject, Subject::Value(_));
-            return Ok(good.into_iter().map(|sighting| (value(&sighting), sighting)).map(|(v, s)| (s, v)).collect());
+            let standing = |sighting: &Sighting| match sighting.subject {
+                Subject::Value(_) => Standing::Unchecked,
+                Subject::Uuid(_) => Standing::Given,
+            };
+            return Ok(good.into_iter().map(|sighting| (sighting.clone(), standing(&sighting))).collect());
         };
         let mut all = Vec::with_capacity(good.len());
         for sighting in good {
@@ -100,7 +105,7 @@ impl Intake {
             if as_listed.is_empty() {
                 log::debug!("not listed: {:?}", sighting.subject.text());
             }
-            all.extend(as_listed.into_iter().map(|sighting| (sighting, false)));
+            all.extend(as_listed.into_iter().map(|sighting| (sighting, Standing::Listed)));
         }
         Ok(all)
     }

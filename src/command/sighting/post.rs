@@ -10,6 +10,7 @@ use crate::misp::sighting::{
     Mark, SEARCH_ROWS, Search, Seen, Verdict, Whose, add, is_searchable, organisation, search,
 };
 use crate::sighting::batch::{Item, Job, MAX_DOUBTFUL};
+use crate::sighting::spelling::{Other, is_network, other};
 use crate::sighting::{Sighting, Subject};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -193,11 +194,42 @@ impl Post {
                 self.request()
                     .and_then(|()| add(&self.client, whose(&item.sighting, &mut [""; 1]), mark(&item.sighting)))
             };
+            let done = match done {
+                Ok(Verdict::Refused(_)) if item.listed => self.spelled_otherwise(item).map(|found| found.or(done.ok())),
+                done => done.map(Some),
+            };
             match done {
-                Ok(verdict) => return Ok(fate(verdict)),
+                Ok(verdict) => return Ok(verdict.map_or(Fate::Unknown, fate)),
                 Err(failure) => self.wait(failure, retry, &mut doubtful)?,
             }
         }
+    }
+
+    /// A value that the cache lists and MISP does not find by it: attributes that have it
+    /// in another form get the sighting one by one, where they do not have it yet.
+    fn spelled_otherwise(&self, item: &Item) -> Result<Option<Verdict>, Failure> {
+        let Some(other) = other(item.sighting.subject.text()) else { return Ok(None) };
+        self.request()?;
+        let mut rows = match &other {
+            Other::Value(value) => search(&self.client, Search::Values(&[value]), true)?,
+            Other::Ending(ending, _) => search(&self.client, Search::Addresses(ending), true)?,
+        };
+        rows.retain(|row| match &other {
+            Other::Value(value) => row.has(value),
+            Other::Ending(_, network) => is_network(&row.value, network),
+        });
+        self.mark_each(rows.iter(), mark(&item.sighting))?;
+        Ok((!rows.is_empty()).then_some(Verdict::Added))
+    }
+
+    /// Adds the sighting to those that do not show it.
+    fn mark_each<'a>(&self, rows: impl Iterator<Item = &'a Seen>, mark: Mark<'_>) -> Result<(), Failure> {
+        let organisation = self.organisation()?;
+        for row in rows.filter(|row| !row.is_marked(mark, organisation)) {
+            self.request()?;
+            add(&self.client, Whose::Attribute(row.id), mark)?;
+        }
+        Ok(())
     }
 
     /// Whether there is another try: waits for it then.
@@ -353,17 +385,12 @@ impl Post {
             Subject::Value(value) => row.has(value),
             Subject::Uuid(uuid) => row.uuid == *uuid,
         };
-        let (marked, bare): (Vec<&Seen>, Vec<&Seen>) =
-            rows.iter().filter(of_it).partition(|row| row.is_marked(mark, organisation));
-        if marked.is_empty() {
+        if !rows.iter().filter(of_it).any(|row| row.is_marked(mark, organisation)) {
             self.request()?;
             return add(&self.client, whose(&item.sighting, &mut [""; 1]), mark);
         }
         // MISP was ended in the middle: only what is missing is added.
-        for row in bare {
-            self.request()?;
-            add(&self.client, Whose::Attribute(row.id), mark)?;
-        }
+        self.mark_each(rows.iter().filter(of_it), mark)?;
         Ok(Verdict::Added)
     }
 

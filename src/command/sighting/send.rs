@@ -177,7 +177,7 @@ impl Sending {
             let why = format!("MISP failed on it in {MAX_FAILURES} runs: {why}");
             let what = item.sighting.subject.text().to_owned();
             report.refuse(&what, &why);
-            entries.push(Entry::Refused { n, what, why });
+            entries.push(Entry::Refused { n, what, why, at: local_now() });
         }
         self.spool.note(&entries)
     }
@@ -202,7 +202,7 @@ impl Sending {
                         Fate::Refused(why) => {
                             let what = items.get(&n).map_or("", |item| item.sighting.subject.text()).to_owned();
                             report.refuse(&what, &why);
-                            entries.push(Entry::Refused { n, what, why });
+                            entries.push(Entry::Refused { n, what, why, at: local_now() });
                         }
                     }
                 }
@@ -230,7 +230,9 @@ impl Sending {
             let as_listed: Vec<(u64, Vec<Sighting>)> =
                 unchecked.iter().map(|added| (added.n, names(&added.sighting, &found))).collect();
             report.unlisted += as_listed.iter().filter(|(_, names)| names.is_empty()).count() as u64;
-            report.folded += self.spool.checked(as_listed, local_now())?.folded;
+            let taken = self.spool.checked(as_listed, local_now())?;
+            report.folded += taken.folded;
+            taken.refused.iter().for_each(|(what, why)| report.refuse(what, why));
         }
     }
 }
