@@ -121,3 +121,23 @@ fn stix() {
     assert_eq!((found.len(), found[0].as_str()), (2, format!("{UUID} 0 default 1795200000").as_str()));
     assert!(shown(r#"{"type": "bundle", "objects": []}"#)[0].contains("without a sighting"));
 }
+
+mod any_text {
+    use super::*;
+    use crate::sighting::Subject;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever a line says: no value of it is one that MISP's database takes for nothing.
+        #[test]
+        fn never_a_value_of_nothing(text in "(?s).{0,60}", inner in "(?s).{0,12}", plain: bool) {
+            let lines = [text, json!({"value": inner}).to_string(), json!({"misp": {"match": [inner]}}).to_string()];
+            for line in lines {
+                for sighting in read(&line, plain, &defaults()).into_iter().flatten() {
+                    let Subject::Value(value) = sighting.subject else { continue };
+                    prop_assert!(value.chars().any(char::is_alphanumeric) && value.trim() == value, "{value:?}");
+                }
+            }
+        }
+    }
+}
