@@ -62,6 +62,9 @@ pub enum Command {
     /// Print saved objects for Kibana, with links to this MISP.
     Kibana(Kibana),
     /// Report to MISP what was seen.
+    ///
+    /// What MISP could not take waits in the state directory and goes at the next
+    /// run, oldest first; without a VALUE that is all that is done.
     Sighting(Sighting),
     /// Look a Wazuh alert up: an integration of Wazuh.
     Wazuh(Wazuh),
@@ -135,9 +138,6 @@ const SIGHTING_EXIT_CODES: &str = "Exit codes:
   78  the configuration is wrong";
 
 /// Flags of `sighting`.
-///
-/// What MISP could not take waits in the state directory and goes at the next
-/// run, oldest first; without a VALUE that is all that is done.
 #[derive(Debug, Args)]
 #[command(after_help = SIGHTING_EXIT_CODES)]
 pub struct Sighting {
