@@ -87,7 +87,8 @@ pub struct Load {
     #[arg(long)]
     pub full: bool,
 
-    /// Print what would change, and write nothing.
+    /// Print what would change, and write nothing: `+` comes, `-` goes, `~` stays
+    /// with another context.
     #[arg(long)]
     pub dry_run: bool,
 

@@ -1,4 +1,4 @@
-//! One pass: what MISP says now, into the ledger, memcached and Falco's files.
+//! One pass: what MISP says now, into the ledger, memcached, Falco's files and Wazuh's lists.
 //!
 //! - Pure: [`window`], [`plan`], [`guard`], [`diff`], [`terms`], [`tally`]
 //! - [`refill`]: servers that lost their data; `standing`: servers that missed a pass; [`writer`]: events into ledger and
@@ -7,6 +7,7 @@
 //!   than before; [`run`]: all of it in order
 
 pub mod applier;
+pub(crate) mod cdb_files;
 pub mod diff;
 mod falco_files;
 pub mod guard;

@@ -5,6 +5,7 @@
 //! `misp-namespaces`, `misp-last-load` and `misp-stats` are written last.
 
 use super::applier::{Applier, look_everywhere};
+use super::cdb_files;
 use super::falco_files;
 use super::guard;
 use super::left_out;
@@ -109,6 +110,7 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let mut fleet = Fleet::open(&config.memcached)?;
     let client = Client::new(&config.misp)?;
     falco_files::probe(config)?;
+    cdb_files::probe(config)?;
 
     let mut doubtful = Doubtful::find(&ledger, &fleet)?;
     let memory = Memory::read(&mut fleet)?;
@@ -351,6 +353,7 @@ impl Pass<'_> {
             }
         };
         report.falco = files.finish(self.config, ledger, read)?;
+        report.cdb = cdb_files::write(self.config, ledger, stored.is_none(), self.directory)?;
         // Last: a pass that fails before leaves all of it to the next one.
         if stored.as_ref() != Some(&summary) {
             let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("a summary cannot be written: {e}"));

@@ -333,6 +333,7 @@ fn the_report_for_programs() {
     let top: BTreeSet<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = [
         "attributes",
+        "cdb",
         "dry_run",
         "events",
         "falco",
