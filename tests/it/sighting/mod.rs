@@ -148,10 +148,10 @@ fn host_bits_and_mapped_addresses() {
     world.add_event(event, now());
     let site = site(world);
     site.pass(&[]);
-    for _ in 0..2 {
-        let report = report(&site, &["--source", "s", "--window", "0", "-"], "10.9.9.9\n203.0.113.9\n", 0);
+    for at in [1_795_200_000, 1_795_210_000] {
+        let line = json!({"values": ["10.9.9.9", "203.0.113.9"], "timestamp": at}).to_string();
+        let report = report(&site, &["--source", "s", "-"], &line, 0);
         assert_eq!(counts(&report)[1], 2, "{report}");
-        std::thread::sleep(std::time::Duration::from_millis(1100));
     }
     let expected = BTreeMap::from([("10.1.2.3/8 s 0".to_owned(), 2), ("::ffff:203.0.113.9 s 0".to_owned(), 2)]);
     assert_eq!(noted(&site), expected);
@@ -204,8 +204,8 @@ fn a_hundred_thousand_duplicates_of_one_beacon() {
     // Another source, another type, a smaller window are other things.
     assert_eq!(sight(&site, &["--source", "dns", "203.0.113.7"], "").code, Some(0));
     assert_eq!(sight(&site, &["--source", "fw", "--type", "2", "203.0.113.7"], "").code, Some(0));
-    std::thread::sleep(std::time::Duration::from_millis(1100));
-    assert_eq!(sight(&site, &["--source", "fw", "--window", "1s", "203.0.113.7"], "").code, Some(0));
+    let earlier = json!({"value": "203.0.113.7", "timestamp": now() - 600}).to_string();
+    assert_eq!(sight(&site, &["--source", "fw", "--window", "1m", &earlier], "").code, Some(0));
     assert_eq!(noted(&site).values().sum::<usize>(), 8);
 }
 
