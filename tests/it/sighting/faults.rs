@@ -142,18 +142,28 @@ fn what_misp_did_by_half_is_completed() {
 
 #[test]
 fn one_that_misp_fails_on_holds_nobody_up() {
-    let site = site(domains(10));
+    let site = site(domains(11));
     site.misp.set_fault(Box::new(|request, _| {
         let poison = String::from_utf8_lossy(&request.body).contains("d3.example");
         if poison { Fault::Status(500, Vec::new(), b"{\"name\":\"An Internal Error\"}".to_vec()) } else { Fault::None }
     }));
+    // Alone it tells nothing, MISP may be ill: it waits, and no failure is counted.
+    assert_eq!(sight(&site, &["--unlisted", "-"], &lines(3..4, |_| 0)).code, Some(69));
     let found = report(&site, &["--unlisted", "-"], &lines(0..10, |_| 0), 69);
-    assert_eq!((counts(&found)[1], counts(&found)[5]), (9, 1));
-    // Alone it tells nothing: MISP may be ill, and it waits.
-    assert_eq!(sight(&site, &[], "").code, Some(69));
-    site.misp.clear_fault();
-    assert_eq!(sight(&site, &[], "").code, Some(0));
-    assert_eq!(noted(&site), once_each(10));
+    assert_eq!((counts(&found)[1], counts(&found)[5]), (9, 1), "{found}");
+    // As if there had been three more such runs; the next is the last.
+    let journal = site.config.state().join("sightings.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    assert_eq!(text.matches("{\"failed\":[1]}").count(), 1, "{text}");
+    std::fs::write(&journal, text + &"{\"failed\":[1]}\n".repeat(3)).unwrap();
+    let found = report(&site, &["--unlisted", "-"], &lines(10..11, |_| 0), 65);
+    assert_eq!(counts(&found), [1, 1, 0, 0, 1, 0], "{found}");
+    let refusal = &found["refusals"][0];
+    assert_eq!(refusal["what"], "d3.example");
+    assert!(refusal["why"].as_str().unwrap().starts_with("MISP failed on it in 5 runs: "), "{refusal}");
+    let mut expected = once_each(11);
+    expected.remove("d3.example s 0");
+    assert_eq!(noted(&site), expected);
 }
 
 #[test]
