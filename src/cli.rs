@@ -1,8 +1,10 @@
 //! What was typed: the command line as plain data. Help, man page and completions
 //! come out of this definition.
 
+use crate::config::Span;
 use crate::kibana::{INDICES, Version};
 use crate::share::input::From;
+use crate::sighting::Kind;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::ffi::OsString;
@@ -62,6 +64,11 @@ pub enum Command {
     Check(Output),
     /// Print saved objects for Kibana, with links to this MISP.
     Kibana(Kibana),
+    /// Report to MISP what was seen.
+    ///
+    /// What MISP could not take waits in the state directory and goes at the next
+    /// run, oldest first; without a VALUE that is all that is done.
+    Sighting(Sighting),
     /// Look a Wazuh alert up: an integration of Wazuh.
     Wazuh(Wazuh),
     /// Share detections: lines from standard input, events into MISP.
@@ -126,6 +133,52 @@ pub struct Kibana {
     /// The indices of the data view, as Kibana writes them.
     #[arg(long, default_value = INDICES, value_name = "PATTERN")]
     pub index: String,
+}
+
+const SIGHTING_EXIT_CODES: &str = "Exit codes:
+  0   MISP has them all, or had them lately, or the cache does not list them
+  65  some were refused: by MISP, or because they are no sightings
+  69  some wait for the next run, since MISP or memcached cannot be reached
+  73  the spool is full or cannot be written: some are lost
+  77  MISP refuses the key; what was not sent waits
+  78  the configuration is wrong";
+
+/// Flags of `sighting`.
+#[derive(Debug, Args)]
+#[command(after_help = SIGHTING_EXIT_CODES)]
+pub struct Sighting {
+    /// Values, or JSON as on standard input; `-` reads standard input: values, JSON
+    /// lines, STIX 2.1 sightings and bundles, events of Logstash with misp.match.
+    #[arg(value_name = "VALUE", conflicts_with = "listen")]
+    pub values: Vec<String>,
+
+    /// Who saw it, where the sighting itself does not say so.
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
+
+    /// What it is, where the sighting itself does not say so.
+    #[arg(long = "type", value_enum, default_value = "sighting", value_name = "TYPE")]
+    pub kind: Kind,
+
+    /// Report one sighting of the same value, type and source in this time.
+    #[arg(long, value_name = "SPAN")]
+    pub window: Option<Span>,
+
+    /// Report values too that the cache does not list, and as they are given.
+    #[arg(long)]
+    pub unlisted: bool,
+
+    /// Print the sightings that would be reported, and send and write nothing.
+    #[arg(long, conflicts_with = "listen")]
+    pub dry_run: bool,
+
+    /// Stay, and take JSON lines on this socket.
+    #[arg(long, value_name = "unix:/PATH|HOST:PORT")]
+    pub listen: Option<String>,
+
+    /// Print the report as one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 const WAZUH_EXIT_CODES: &str = "Exit codes, those of Wazuh's own integrations:

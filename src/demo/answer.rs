@@ -216,6 +216,9 @@ fn rest_search(request: &Request, path: &str, world: &World, options: &Options) 
         if search.context {
             row.add_context(world, event);
         }
+        if search.sightings {
+            row.add_sightings(world, event, attribute);
+        }
         if serde_json::to_writer(&mut body, &row).is_err() {
             return broken(path);
         }

@@ -8,6 +8,7 @@
 //! - [`search`]: the parameters of an attribute search (pure)
 //! - [`mod@answer`]: from request to response (pure)
 //! - [`mod@events`]: the same for requests that add events (pure but for the world)
+//! - [`sightings`]: the same for requests that add sightings (pure but for the world)
 //! - [`http`]: requests and responses as bytes
 //! - [`fault`]: answers that go wrong on purpose
 //! - [`server`]: sockets and threads
@@ -23,6 +24,7 @@ pub mod http;
 pub mod row;
 pub mod search;
 pub mod server;
+pub mod sightings;
 pub mod story;
 mod words;
 pub mod world;

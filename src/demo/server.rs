@@ -7,6 +7,7 @@ use super::answer::{Options, answer};
 use super::events;
 use super::fault::{Fault, Hook, Plan};
 use super::http::{self, Request};
+use super::sightings;
 use super::world::World;
 use std::collections::HashMap;
 use std::io;
@@ -214,7 +215,9 @@ impl Shared {
     fn answer(&self, request: &Request) -> super::http::Response {
         let options = Options::new(&self.key, self.now());
         let mut world = lock(&self.world);
-        events::answer(request, &mut world, &options).unwrap_or_else(|| answer(request, &world, &options))
+        events::answer(request, &mut world, &options)
+            .or_else(|| sightings::answer(request, &mut world, &options))
+            .unwrap_or_else(|| answer(request, &world, &options))
     }
 
     fn now(&self) -> u64 {

@@ -5,6 +5,7 @@
 
 use super::event::{Attribute, Event, Label};
 use super::row::{self, Row};
+use super::sightings::Noted;
 use crate::error::{Error, Kind, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,9 @@ pub struct World {
     last_attribute: u64,
     labels: BTreeMap<String, Label>,
     blocklist: BTreeSet<String>,
+    sightings: Vec<Noted>,
+    /// Their places by attribute.
+    sighted: BTreeMap<u64, Vec<usize>>,
 }
 
 impl World {
@@ -81,6 +85,23 @@ impl World {
     /// One attribute, to be set as needed: no timestamp moves by itself.
     pub fn attribute_mut(&mut self, id: u64) -> Option<&mut Attribute> {
         self.find(id).map(|(event, at)| &mut event.attributes[at])
+    }
+
+    /// All sightings, in the order they came.
+    pub fn sightings(&self) -> &[Noted] {
+        &self.sightings
+    }
+
+    /// Those of one attribute, with their places among all.
+    pub fn sightings_of(&self, attribute: u64) -> impl Iterator<Item = (usize, &Noted)> {
+        let places = self.sighted.get(&attribute).map_or(&[][..], Vec::as_slice);
+        places.iter().map(|place| (*place, &self.sightings[*place]))
+    }
+
+    /// Adds a sighting: no timestamp moves.
+    pub fn note(&mut self, sighting: Noted) {
+        self.sighted.entry(sighting.attribute).or_default().push(self.sightings.len());
+        self.sightings.push(sighting);
     }
 
     /// What a tag's name stands for: as recorded, else made up from the name.

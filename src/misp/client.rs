@@ -72,6 +72,8 @@ pub struct Client {
 pub enum Failure {
     /// Trying again may help: a smaller request, or a moment later.
     Passing(Error),
+    /// The same, and the request never left: MISP cannot have acted on it.
+    Unreached(Error),
     /// MISP limits the rate and says how long to wait.
     RateLimited(Duration),
     /// Trying again does not help.
@@ -257,7 +259,8 @@ impl Client {
             }
             (false, _) => format!("MISP at {url} broke off: {reason}"),
         };
-        Failure::Passing(Error::new(Kind::Unavailable, text))
+        let error = Error::new(Kind::Unavailable, text);
+        if e.is_connect() { Failure::Unreached(error) } else { Failure::Passing(error) }
     }
 
     /// What to change where the reason is one of TLS.
@@ -320,7 +323,7 @@ impl Failure {
     /// The error, where there will be no other try.
     pub fn into_error(self) -> Error {
         match self {
-            Failure::Passing(e) | Failure::Final(e) => e,
+            Failure::Passing(e) | Failure::Unreached(e) | Failure::Final(e) => e,
             Failure::RateLimited(wait) => {
                 let text = format!("MISP limits the rate of this key and asks to wait {} s", wait.as_secs());
                 Error::new(Kind::Unavailable, text)

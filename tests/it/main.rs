@@ -32,6 +32,7 @@ mod sample_misp;
 mod secrets;
 mod secured;
 mod share;
+mod sighting;
 mod support;
 mod tls;
 mod verify;
