@@ -1,5 +1,10 @@
 //! The documentation against the program: links lead somewhere, configurations
-//! load, exit codes, namespaces and types are those that there are.
+//! load, exit codes, namespaces and types are those that there are. Command lines,
+//! the list of dependencies and the picture of a run are looked at in files beside this.
+
+mod commands;
+mod dependencies;
+mod picture;
 
 use clap::CommandFactory;
 use misp2memcached::cli::Cli;
