@@ -48,11 +48,18 @@ fn manual(name: &str) -> String {
 }
 
 /// A text without its fenced blocks, and these: info string, content, first line.
+/// A fence may be indented, as in a list; its content is so too.
 fn fences(text: &str) -> (String, Vec<(String, String, usize)>) {
     let (mut prose, mut blocks) = (String::new(), Vec::new());
     let mut open: Option<(String, String, usize)> = None;
+    let mut indent = 0;
     for (i, line) in text.lines().enumerate() {
-        match (&mut open, line.strip_prefix("```")) {
+        let fence = line.trim_start().strip_prefix("```");
+        if open.is_none() {
+            indent = line.len() - line.trim_start().len();
+        }
+        let line = if open.is_some() { line.get(indent..).unwrap_or("") } else { line };
+        match (&mut open, fence) {
             (None, Some(info)) => open = Some((info.to_owned(), String::new(), i + 2)),
             (Some(_), Some(_)) => blocks.extend(open.take()),
             (Some((_, content, _)), None) => *content += &format!("{line}\n"),
