@@ -8,7 +8,7 @@ use super::{fences, manual, manuals};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use misp2memcached::cli::Cli;
-use std::path::PathBuf;
+use std::path::Path;
 
 /// Fenced blocks in which somebody may type: none, or one of these words behind the fence.
 const TYPED: [&str; 4] = ["", "console", "ini", "sh"];
@@ -126,7 +126,7 @@ fn typed_commands() -> Vec<(Place, Vec<String>)> {
     all
 }
 
-fn place(path: &PathBuf, line: usize) -> Place {
+fn place(path: &Path, line: usize) -> Place {
     format!("{}:{line}", path.display())
 }
 
