@@ -70,13 +70,14 @@ install: ## program, manual page, completions, documentation with example, Logst
 	if command -v $(CARGO) >/dev/null; then $(MAKE) build; else test -x $(PROGRAM) || { echo "run make build first" >&2; exit 1; }; fi
 	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/misp2memcached
 	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \
-	    $(SHARE)/fish/vendor_completions.d $(DOC)/docs $(DOC)/logstash $(DOC)/packaging
+	    $(SHARE)/fish/vendor_completions.d $(DOC)/docs/images $(DOC)/logstash $(DOC)/packaging
 	$(PROGRAM) man > $(SHARE)/man/man1/misp2memcached.1
 	$(PROGRAM) completions bash > $(SHARE)/bash-completion/completions/misp2memcached
 	$(PROGRAM) completions zsh > $(SHARE)/zsh/site-functions/_misp2memcached
 	$(PROGRAM) completions fish > $(SHARE)/fish/vendor_completions.d/misp2memcached.fish
 	install -m 0644 misp2memcached.example.yaml README.md CHANGELOG.md LICENSE $(DOC)
 	install -m 0644 docs/*.md $(DOC)/docs
+	install -m 0644 docs/images/*.svg $(DOC)/docs/images
 	cp -R logstash/. $(DOC)/logstash
 	cp -R packaging/. $(DOC)/packaging
 	chmod -R u=rwX,go=rX $(DOC)/logstash $(DOC)/packaging

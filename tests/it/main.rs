@@ -25,6 +25,7 @@ mod logstash;
 mod memcached_faults;
 mod messages;
 mod metrics;
+mod migration;
 mod misp_faults;
 mod misp_limits;
 mod recorded;
