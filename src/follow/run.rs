@@ -20,7 +20,7 @@ use crate::misp::query::Query;
 use crate::pass::between::Between;
 use crate::pass::progress::Progress;
 use crate::pass::run::{self as pass, Options};
-use crate::pass::writer::Since;
+use crate::pass::since::Since;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
