@@ -6,6 +6,8 @@ pub mod cable;
 pub mod config;
 pub mod falco_lists;
 pub mod hostile;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod memcached;
 pub mod model;
 pub mod not_worse;
