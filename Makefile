@@ -37,7 +37,7 @@ demo: rust ## see it work: a sample MISP, a real memcached, look-ups, Falco's ru
 	@$(PROGRAM) demo
 
 test: rust ## all tests: the program's, the benchmark's, Logstash's filters on MRI and JRuby
-	@$(call need,gcc memcached openssl ruby ruby-dalli time)
+	@$(call need,gcc memcached openssl python3-zmq ruby ruby-dalli time)
 	@$(call want,jruby)
 	$(CARGO) test --locked
 	$(CARGO) test --locked --bench load
@@ -82,7 +82,7 @@ install: ## program, manual page, completions, documentation with example, Logst
 	chmod -R u=rwX,go=rX $(DOC)/logstash $(DOC)/packaging
 
 deps: ## what the other targets need from the distribution
-	@$(call need,gcc memcached openssl ruby ruby-dalli time)
+	@$(call need,gcc memcached openssl python3-zmq ruby ruby-dalli time)
 	@$(call want,jruby)
 
 rust:
@@ -95,6 +95,7 @@ for package in $(1); do \
     case $$package in \
         gcc) command -v cc >/dev/null || missing="$$missing gcc libc6-dev";; \
         ruby-dalli) ruby -e 'require "dalli"' 2>/dev/null || missing="$$missing ruby-dalli";; \
+        python3-zmq) /usr/bin/python3 -c 'import zmq' 2>/dev/null || missing="$$missing python3-zmq";; \
         time) env time --version >/dev/null 2>&1 || missing="$$missing time";; \
         *) command -v $$package >/dev/null || missing="$$missing $$package";; \
     esac; \

@@ -4,6 +4,10 @@
 //! Knows nothing of what is in a file. Every failure leaves the old file as it
 //! was and no temporary file behind.
 
+mod rewrite;
+
+pub use rewrite::Rewrite;
+
 use crate::error::{Error, Kind, Result};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -32,16 +36,28 @@ pub fn replace_if_changed(path: &Path, contents: &[u8], mode: u32) -> Result<boo
 }
 
 fn replace(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
+    let mut temporary = temporary_for(path)?;
+    temporary.write_all(contents).map_err(|e| not_filled(path, &e))?;
+    into_place(temporary, path, mode)
+}
+
+/// The new file, beside the old one. It goes with any error.
+fn temporary_for(path: &Path) -> Result<NamedTempFile> {
     let directory = parent(path);
-    let mut temporary = tempfile::Builder::new()
+    tempfile::Builder::new()
         .prefix(TEMPORARY_PREFIX)
         .suffix(TEMPORARY_SUFFIX)
         .tempfile_in(directory)
-        .map_err(|e| no_room_in(directory, path, &e))?;
-    fill(&mut temporary, contents, mode).map_err(|e| {
-        let directory = directory.display();
-        cannot_write(path, format_args!("{e} (is there room on the file system of {directory}?)"))
-    })?;
+        .map_err(|e| no_room_in(directory, path, &e))
+}
+
+/// The new file under its name, once it is safe on the disk.
+fn into_place(temporary: NamedTempFile, path: &Path, mode: u32) -> Result<()> {
+    let directory = parent(path);
+    let file = temporary.as_file();
+    file.set_permissions(Permissions::from_mode(mode))
+        .and_then(|()| file.sync_all())
+        .map_err(|e| not_filled(path, &e))?;
     let handle = File::open(directory).map_err(|e| no_room_in(directory, path, &e))?;
     // The temporary file goes with the error.
     temporary.persist(path).map_err(|e| no_room_in(directory, path, &e.error))?;
@@ -68,9 +84,7 @@ pub fn holds(path: &Path, contents: &[u8]) -> Result<bool> {
     match same {
         Ok(same) => Ok(same),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => {
-            Err(cannot_write(path, format_args!("the present file cannot be read: {e}; correct its permissions")))
-        }
+        Err(e) => Err(unreadable(path, &e)),
     }
 }
 
@@ -89,12 +103,6 @@ pub fn probe(path: &Path) -> Result<()> {
     tempfile::tempfile_in(directory).map(drop).map_err(|e| no_room_in(directory, path, &e))
 }
 
-fn fill(temporary: &mut NamedTempFile, contents: &[u8], mode: u32) -> io::Result<()> {
-    temporary.write_all(contents)?;
-    temporary.as_file().set_permissions(Permissions::from_mode(mode))?;
-    temporary.as_file().sync_all()
-}
-
 /// The directory a path lies in; a bare name lies in the current one.
 fn parent(path: &Path) -> &Path {
     match path.parent() {
@@ -105,6 +113,16 @@ fn parent(path: &Path) -> &Path {
 
 fn cannot_write(path: &Path, why: impl std::fmt::Display) -> Error {
     Error::new(Kind::CannotWrite, format!("cannot write {}: {why}", path.display()))
+}
+
+/// The new file cannot be filled.
+fn not_filled(path: &Path, e: &io::Error) -> Error {
+    let directory = parent(path).display();
+    cannot_write(path, format_args!("{e} (is there room on the file system of {directory}?)"))
+}
+
+fn unreadable(path: &Path, e: &io::Error) -> Error {
+    cannot_write(path, format_args!("the present file cannot be read: {e}; correct its permissions"))
 }
 
 fn is_directory(path: &Path) -> Error {
@@ -222,7 +240,7 @@ mod tests {
             .suffix(TEMPORARY_SUFFIX)
             .tempfile_in(directory.path())
             .unwrap();
-        fill(&mut temporary, b"half of the n", 0o644).unwrap();
+        temporary.write_all(b"half of the n").unwrap();
         let (_, remnant) = temporary.keep().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"old");
         let name = remnant.file_name().unwrap().to_str().unwrap();

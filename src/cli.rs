@@ -51,6 +51,8 @@ pub struct Cli {
 pub enum Command {
     /// Run one pass: MISP into memcached and Falco's lists.
     Load(Load),
+    /// Stay, and apply MISP's ZeroMQ or Kafka messages as they come.
+    Follow,
     /// Tell which MISP events list these values.
     Lookup(Lookup),
     /// Show what the cache holds, how old it is, and whether it fits.
@@ -80,7 +82,8 @@ pub struct Load {
     #[arg(long)]
     pub full: bool,
 
-    /// Print what would change, and write nothing.
+    /// Print what would change, and write nothing: `+` comes, `-` goes, `~` stays
+    /// with another context.
     #[arg(long)]
     pub dry_run: bool,
 

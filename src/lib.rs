@@ -10,6 +10,7 @@
 //! - [`cache`]: keys, values, memcached
 //! - [`falco`]: lists and rules
 //! - [`pass`]: window, plan, guard, and one pass in order
+//! - [`follow`]: the cache kept true between passes, by live messages
 //! - [`lookup`]: from what a log shows to keys, and back (pure)
 //! - [`kibana`]: saved objects for Kibana (pure)
 //! - [`wazuh`]: from a Wazuh alert to values, and from matches to an answer (pure)
@@ -30,6 +31,7 @@ pub mod config;
 pub mod demo;
 pub mod error;
 pub mod falco;
+pub mod follow;
 pub mod indicator;
 pub mod interrupt;
 pub mod kibana;

@@ -46,6 +46,8 @@ pub struct Report {
     pub unreachable: Vec<Unreachable>,
     /// Falco's files.
     pub falco: Option<Falco>,
+    /// Wazuh's CDB lists.
+    pub cdb: Option<Cdb>,
     /// Wall-clock seconds.
     pub seconds: f64,
 }
@@ -158,6 +160,17 @@ pub struct Falco {
     pub left_out: BTreeMap<String, u64>,
     /// Left out because of the caps.
     pub cut: u64,
+}
+
+/// Wazuh's CDB lists after the pass.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Cdb {
+    /// Files whose bytes changed.
+    pub written: Vec<String>,
+    /// Keys in all lists.
+    pub keys: u64,
+    /// Indicators left out, by reason.
+    pub left_out: BTreeMap<String, u64>,
 }
 
 impl Report {
@@ -320,13 +333,11 @@ impl Report {
         }
         if let Some(f) = &self.falco {
             let _ = write!(out, "Falco       {} addresses and networks", f.listed);
-            for (reason, count) in &f.left_out {
-                let _ = write!(out, ", {count} {reason}");
-            }
-            let _ = match f.written.as_slice() {
-                [] => writeln!(out, "; files unchanged"),
-                files => writeln!(out, "; written: {}", files.join(", ")),
-            };
+            files(&mut out, &f.left_out, &f.written);
+        }
+        if let Some(c) = &self.cdb {
+            let _ = write!(out, "Wazuh       {} keys in CDB lists", c.keys);
+            files(&mut out, &c.left_out, &c.written);
         }
         let _ = writeln!(out, "Time        {:.1} s", self.seconds);
         for warning in self.warnings() {
@@ -334,6 +345,17 @@ impl Report {
         }
         out
     }
+}
+
+/// The rest of a line of the table: what is not in files, and which were written.
+fn files(out: &mut String, left_out: &BTreeMap<String, u64>, written: &[String]) {
+    for (reason, count) in left_out {
+        let _ = write!(out, ", {count} {reason}");
+    }
+    let _ = match written {
+        [] => writeln!(out, "; files unchanged"),
+        files => writeln!(out, "; written: {}", files.join(", ")),
+    };
 }
 
 /// A number of bytes as people read it.
@@ -388,6 +410,11 @@ mod tests {
                 listed: 28,
                 left_out: BTreeMap::from([("private".to_owned(), 2)]),
                 cut: 0,
+            }),
+            cdb: Some(Cdb {
+                written: vec!["/var/ossec/etc/lists/misp-ip".into(), "/var/ossec/etc/lists/misp-md5".into()],
+                keys: 30,
+                left_out: BTreeMap::from([("IPv6 network".to_owned(), 1)]),
             }),
             seconds: 0.25,
             ..Report::default()

@@ -10,7 +10,7 @@ use misp2memcached::cache::key::Keys;
 use misp2memcached::indicator::Namespace;
 use misp2memcached::lookup::form::{Candidate, MAX_CANDIDATES, candidates, candidates_in};
 use misp2memcached::lookup::held::Held;
-use misp2memcached::lookup::networks::Networks;
+use misp2memcached::cache::networks::Networks;
 use std::collections::BTreeSet;
 
 fn check(list: &[Candidate], keys: &Keys) {

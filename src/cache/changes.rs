@@ -3,6 +3,7 @@
 //! Kept compact (one byte arena, one small item each), since a first load hands
 //! over tens of thousands at once.
 
+use super::networks::Networks;
 use super::ttl::ExpiresAt;
 use crate::indicator::{MispType, Namespace, Namespaces};
 
@@ -43,6 +44,7 @@ pub struct Changes {
     arena: Vec<u8>,
     items: Vec<Item>,
     added_to: Namespaces,
+    networks: Networks,
 }
 
 impl Changes {
@@ -72,9 +74,19 @@ impl Changes {
         });
     }
 
-    /// Remembers that a tag is added to a key of this namespace.
-    pub fn adds_to(&mut self, namespace: Namespace) {
+    /// Remembers that a tag is added to the key of this value.
+    pub fn adds_to(&mut self, namespace: Namespace, value: &str) {
         self.added_to.insert(namespace);
+        if namespace == Namespace::Cidr
+            && let Ok(network) = value.parse()
+        {
+            self.networks.insert(network);
+        }
+    }
+
+    /// The prefix lengths of networks whose keys may be new.
+    pub fn networks(&self) -> &Networks {
+        &self.networks
     }
 
     /// The namespaces in which keys may be new.
@@ -102,6 +114,7 @@ impl Changes {
         self.arena.clear();
         self.items.clear();
         self.added_to = Namespaces::default();
+        self.networks = Networks::default();
     }
 
     /// Forgets the changes from `len` on.

@@ -1,7 +1,7 @@
 //! memcached: keys, values, and the way there.
 //!
 //! - Pure: [`key`], [`value`], [`context`], [`ttl`], [`merge`], [`reply`], [`ring`], [`changes`], [`encode`],
-//!   [`answers`], [`sent`]
+//!   [`answers`], [`sent`], [`networks`]
 //! - How servers are reached: [`address`], [`dialer`], `tls`
 //! - One socket: `stream`, [`connection`]; what a server is asked over it: [`server`]; and
 //!   what is changed there: [`bulk`]; held against what it must be: [`enforce`]
@@ -19,6 +19,7 @@ pub mod enforce;
 pub mod fleet;
 pub mod key;
 pub mod merge;
+pub mod networks;
 pub mod reply;
 pub mod ring;
 pub mod sent;

@@ -1,5 +1,6 @@
 //! `check`: everything that a pass needs, tried without changing anything.
 
+use super::wazuh::try_queue;
 use super::{json_line, print, state_directory};
 use crate::cache::dialer::Dialer;
 use crate::cache::fleet::addresses;
@@ -7,6 +8,7 @@ use crate::cache::server::Server;
 use crate::config::{Config, Loaded};
 use crate::error::{Error, Kind, Result};
 use crate::misp::client::{Client, Failure};
+use crate::pass::cdb_files;
 use crate::{atomic_file, falco, ledger};
 use serde::Serialize;
 use std::io::Read;
@@ -41,6 +43,13 @@ pub(super) fn run(loaded: &Loaded, json: bool) -> Result<u8> {
         let path = config.falco.directory.join(&config.falco.file);
         let probed = falco::probe(&config.falco).map(|()| format!("{} can be written", path.display()));
         tried.push(self::tried("Falco's files", probed));
+    }
+    if let Some(directory) = &config.wazuh.cdb_directory {
+        let probed = cdb_files::probe(config).map(|()| format!("{} can be written", directory.display()));
+        tried.push(self::tried("Wazuh's CDB lists", probed));
+    }
+    if let Some(queue) = try_queue(&config.wazuh) {
+        tried.push(self::tried("Wazuh's queue", queue));
     }
     if json {
         print(&json_line(&serde_json::json!({ "ok": tried.iter().all(|t| t.ok), "tried": tried }))?)?;

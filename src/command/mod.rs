@@ -47,6 +47,10 @@ fn run(cli: &Cli) -> Result<u8> {
     let default = Command::Load(Load::default());
     match cli.command.as_ref().unwrap_or(&default) {
         Command::Load(flags) => load::run(&configured(cli)?.config, flags, cli.quiet),
+        Command::Follow => {
+            let config = configured(cli)?.config;
+            crate::follow::run::run(&config, &state_directory(&config)?).map(|()| 0)
+        }
         Command::Lookup(flags) => lookup::run(&reader(cli)?, flags),
         Command::Status(output) => status::run(&reader(cli)?, output.json),
         Command::Check(output) => check::run(&configured(cli)?, output.json),

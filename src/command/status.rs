@@ -1,10 +1,12 @@
 //! `status`: what the cache holds, as the servers themselves tell it.
 
-use super::{json_line, print};
+use super::{json_line, print, state_directory};
 use crate::cache::fleet::Fleet;
 use crate::cache::server::Server;
 use crate::config::Config;
 use crate::error::{Kind, Result};
+use crate::follow::counts::Counts;
+use crate::follow::run::FILE_NAME;
 use crate::misp::client::local_now;
 use crate::pass::window::held;
 use crate::report::{advice, bytes};
@@ -49,14 +51,31 @@ pub(super) fn run(config: &Config, json: bool) -> Result<u8> {
     let all: Vec<Status> =
         fleet.each(|server| one(server, &own, &prefix))?.into_iter().map(|(_, status)| status).collect();
     let missing: Vec<String> = fleet.unreachable().map(|(address, _)| address.to_string()).collect();
+    let follow = following(config);
     if json {
-        print(&json_line(&serde_json::json!({ "memcached": all, "unreachable": missing }))?)?;
+        print(&json_line(&serde_json::json!({ "memcached": all, "unreachable": missing, "follow": follow }))?)?;
     } else {
         let mut text: Vec<String> = all.iter().map(|s| table(s, config)).collect();
+        text.extend(follow.map(|counts| {
+            let lines = counts.told(local_now());
+            lines.iter().zip(["Follow"].into_iter().chain(std::iter::repeat(""))).fold(
+                String::new(),
+                |mut out, (line, head)| {
+                    let _ = writeln!(out, "{head:11} {line}");
+                    out
+                },
+            )
+        }));
         text.extend(missing.iter().map(|address| format!("memcached   {address}: CANNOT BE REACHED\n")));
         print(text.join("\n").as_bytes())?;
     }
     Ok(if missing.is_empty() { 0 } else { Kind::Unavailable.exit_code() })
+}
+
+/// What a running `follow` has written down, if there is one on this machine.
+fn following(config: &Config) -> Option<Counts> {
+    let file = state_directory(config).ok()?.join(FILE_NAME);
+    serde_json::from_slice(&std::fs::read(file).ok()?).ok()
 }
 
 fn one(server: &mut Server, own: &[Vec<u8>], prefix: &str) -> Result<Status> {

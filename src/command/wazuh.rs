@@ -6,14 +6,15 @@
 
 use crate::cache::fleet::{Fleet, addresses, ring};
 use crate::cli;
-use crate::config::{Config, Memcached, Span};
+use crate::config::{self, Config, Memcached, Span};
 use crate::error::{Error, Kind, Result};
 use crate::lookup;
 use crate::wazuh::answer::{failed, found, hits};
 use crate::wazuh::datagram::{MAX_DATAGRAM, header};
 use crate::wazuh::{Alert, Hit, Wanted, exit};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::mpsc;
@@ -22,6 +23,9 @@ use std::time::Duration;
 
 /// Wazuh's own alerts have 64 kB; what is so much larger is another file.
 const MAX_FILE: u64 = 8 << 20;
+
+/// Linux' number for a socket of another type; the standard library has no name for it.
+const EPROTOTYPE: i32 = 91;
 
 /// Looks the alert up. What Wazuh should know comes back as an exit code, not as an error.
 pub(super) fn run(config: &Config, flags: &cli::Wazuh) -> Result<u8> {
@@ -64,8 +68,8 @@ pub(super) fn run(config: &Config, flags: &cli::Wazuh) -> Result<u8> {
         }
     };
     log::debug!("{header}{text}");
-    if let Err(e) = send(&config.wazuh.queue, &format!("{header}{text}"), config.wazuh.timeout.duration()) {
-        log::error!("Wazuh's queue {}: {}", config.wazuh.queue.display(), said(&e));
+    if let Err(e) = send(config.wazuh.queue(), &format!("{header}{text}"), config.wazuh.timeout.duration()) {
+        log::error!("Wazuh's queue {}: {}", config.wazuh.queue().display(), said(&e));
         return Ok(if code == exit::DONE { exit::SOCKET } else { code });
     }
     Ok(code)
@@ -144,6 +148,24 @@ fn send(queue: &Path, datagram: &str, timeout: Duration) -> io::Result<()> {
     socket.send(datagram.as_bytes()).map(drop)
 }
 
+/// Whether answers could be sent, for `check`: the queue is there and takes a connection.
+/// Nothing is sent. `None` where nobody named it and there is no Wazuh manager either.
+pub(super) fn try_queue(config: &config::Wazuh) -> Option<Result<String>> {
+    let queue = config.queue();
+    if config.queue.is_none() && fs::symlink_metadata(queue).is_err() {
+        return None;
+    }
+    let wrong = |kind, why: String| Err(Error::new(kind, format!("{}: {why}", queue.display())));
+    Some(match fs::metadata(queue) {
+        Ok(found) if !found.file_type().is_socket() => wrong(Kind::Config, "no socket; correct wazuh.queue".into()),
+        Err(e) => wrong(Kind::Unavailable, said(&e)),
+        Ok(_) => match UnixDatagram::unbound().and_then(|socket| socket.connect(queue)) {
+            Ok(()) => Ok(format!("{} takes answers", queue.display())),
+            Err(e) => wrong(Kind::Unavailable, said(&e)),
+        },
+    })
+}
+
 /// What to do about it, where that is known.
 fn said(e: &io::Error) -> String {
     let hint = match e.kind() {
@@ -151,6 +173,7 @@ fn said(e: &io::Error) -> String {
         ErrorKind::ConnectionRefused => "; is the Wazuh manager running?",
         ErrorKind::PermissionDenied => "; only the user and the group wazuh may write to it",
         ErrorKind::WouldBlock | ErrorKind::TimedOut => "; it is full: the manager does not keep up with its events",
+        _ if e.raw_os_error() == Some(EPROTOTYPE) => "; it takes no datagrams, so it is no queue of Wazuh's",
         _ => "",
     };
     format!("{e}{hint}")

@@ -214,13 +214,25 @@ fn falco(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 fn wazuh(wazuh: &Wazuh, problems: &mut Vec<Problem>) {
-    not_empty(problems, [("wazuh.queue", Some(wazuh.queue.as_path()))]);
+    not_empty(
+        problems,
+        [("wazuh.queue", wazuh.queue.as_deref()), ("wazuh.cdb_directory", wazuh.cdb_directory.as_deref())],
+    );
     for (index, field) in wazuh.fields.iter().enumerate() {
         if field.split('.').any(|name| name.is_empty() || name.chars().any(char::is_whitespace)) {
             problems.push(Problem::found(&format!("wazuh.fields[{index}]"), quoted(field)));
         }
     }
     at_least_a_second(problems, "wazuh.timeout", wazuh.timeout);
+    if wazuh.cdb_lists.is_empty() {
+        let hint = "found an empty list; to have no lists written, take cdb_directory out";
+        problems.push(Problem::new("wazuh.cdb_lists", hint));
+    }
+    for (index, list) in wazuh.cdb_lists.iter().enumerate() {
+        if wazuh.cdb_lists[..index].contains(list) {
+            problems.push(Problem::found(&format!("wazuh.cdb_lists[{index}]"), format!("{} twice", list.name())));
+        }
+    }
 }
 
 pub(super) fn not_empty<const N: usize>(problems: &mut Vec<Problem>, paths: [(&str, Option<&Path>); N]) {

@@ -99,6 +99,9 @@ const KEYS: &[(&str, &str)] = &[
     ("wazuh.fields", "a list of fields of an alert, such as \"data.srcip\""),
     ("wazuh.fields[]", "a field of an alert: names with dots between them, such as \"data.srcip\""),
     ("wazuh.timeout", SPAN_FORMS),
+    ("wazuh.cdb_directory", "the path of a directory"),
+    ("wazuh.cdb_lists", "a list of ip, domain, url, md5, sha1 or sha256"),
+    ("wazuh.cdb_lists[]", "ip, domain, url, md5, sha1 or sha256"),
     // Behind misp's: a `ca_file` in the wrong place is more likely to be that one.
     ("memcached.tls.ca_file", PATH),
     ("memcached.tls.cert_file", PATH),

@@ -9,7 +9,7 @@ const EXAMPLE: &str = include_str!("../../misp2memcached.example.yaml");
 const REFERENCE: &str = include_str!("../../docs/configuration.md");
 
 /// Keys without a default that could be shown: the example shows an example.
-const NO_DEFAULT: [&str; 19] = [
+const NO_DEFAULT: [&str; 20] = [
     "servers",
     "tls",
     "username",
@@ -29,10 +29,12 @@ const NO_DEFAULT: [&str; 19] = [
     "domain_list",
     "topics",
     "config",
+    "cdb_directory",
 ];
 
-/// `falco_binary` and `state.directory` look for their default when they run.
-const FOUND_AT_RUN_TIME: [&str; 2] = ["falco_binary", "directory: /var/lib"];
+/// Their default is found when they are used, or, for `wazuh.queue`, another thing than
+/// the same path named.
+const FOUND_AT_RUN_TIME: [&str; 3] = ["falco_binary", "directory: /var/lib", "queue"];
 
 /// A key that is commented out, without its `#`.
 fn uncommented(line: &str) -> Option<String> {

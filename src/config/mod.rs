@@ -4,6 +4,7 @@
 //! Nothing here looks at the clock, the network or a server: that is the plan's
 //! work. Unknown keys are errors with line and column.
 
+mod cdb;
 mod check;
 mod context;
 mod decode;
@@ -25,6 +26,7 @@ mod problem;
 mod span;
 mod token;
 
+pub use cdb::CdbList;
 pub use context::ContextField;
 pub use live::{Kafka, Zmq};
 pub use load::{Loaded, Sources, load};
@@ -32,7 +34,7 @@ pub use span::{Since, Span};
 
 use secrecy::SecretString;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The whole configuration file.
 #[derive(Debug, Clone, Deserialize)]
@@ -68,7 +70,7 @@ pub struct Config {
     /// Where the ledger and the lock live.
     #[serde(default)]
     pub state: State,
-    /// The integration of Wazuh, which only the command `wazuh` reads.
+    /// The integration of Wazuh, and lists for it.
     #[serde(default)]
     pub wazuh: Wazuh,
 }
@@ -373,25 +375,41 @@ pub enum FalcoPriority {
     Debug,
 }
 
-/// What the command `wazuh` looks up, and where it answers.
+/// What the command `wazuh` looks up and where it answers, and lists for Wazuh.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wazuh {
-    /// The socket of Wazuh's queue.
-    pub queue: PathBuf,
+    /// The socket of Wazuh's queue; default: [`Wazuh::QUEUE`].
+    pub queue: Option<PathBuf>,
     /// Fields of an alert whose values are looked up, as paths with dots; the first that matches comes first.
     pub fields: Vec<String>,
     /// How long the look-up may take, and then the answer: later alerts wait meanwhile.
     pub timeout: Span,
+    /// The directory that a pass writes CDB lists to; absent: none are written.
+    pub cdb_directory: Option<PathBuf>,
+    /// Which lists: `ip`, `domain`, `url`, `md5`, `sha1`, `sha256`.
+    pub cdb_lists: Vec<CdbList>,
 }
 
 impl Default for Wazuh {
     fn default() -> Self {
         Wazuh {
-            queue: "/var/ossec/queue/sockets/queue".into(),
+            queue: None,
             fields: crate::wazuh::fields::DEFAULT.iter().map(ToString::to_string).collect(),
             timeout: Span::seconds(2),
+            cdb_directory: None,
+            cdb_lists: CdbList::DEFAULT.to_vec(),
         }
+    }
+}
+
+impl Wazuh {
+    /// Where the manager's packages have the queue.
+    pub const QUEUE: &str = "/var/ossec/queue/sockets/queue";
+
+    /// The socket of Wazuh's queue.
+    pub fn queue(&self) -> &Path {
+        self.queue.as_deref().unwrap_or(Path::new(Wazuh::QUEUE))
     }
 }
 

@@ -7,14 +7,14 @@ use crate::error::Result;
 use redb::{TableDefinition, WriteTransaction};
 
 /// A chunk is closed before it grows beyond this: with its key it fits a 16 KiB page.
-const CHUNK_BYTES: usize = 15 * 1024;
+pub(super) const CHUNK_BYTES: usize = 15 * 1024;
 
 /// A change of many events that becomes true at once.
 pub struct Change<'a> {
-    transaction: WriteTransaction,
-    ledger: &'a Ledger,
+    pub(super) transaction: WriteTransaction,
+    pub(super) ledger: &'a Ledger,
     /// Records were changed, so what was reckoned from them is no longer true.
-    records_changed: bool,
+    pub(super) records_changed: bool,
 }
 
 /// Chunks of an event that are held before they are written: an event whose

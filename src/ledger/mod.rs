@@ -5,7 +5,8 @@
 //! with MISP's answer is a merge of two sorted lists.
 //!
 //! - Pure: [`header`], [`record`]
-//! - [`records`]: the records of one event, read; [`mod@change`]: events written
+//! - [`records`]: the records of one event, read; [`mod@change`]: events written; [`insert`]: a
+//!   few records put among the others
 //! - [`sort`]: the rows of a batch in order, in bounded memory
 //! - [`mod@damage`]: a file that is not what we wrote, told from a disk that fails
 
@@ -13,6 +14,7 @@ pub mod change;
 pub mod damage;
 mod file;
 pub mod header;
+pub mod insert;
 pub mod record;
 pub mod records;
 pub mod sort;
@@ -204,6 +206,17 @@ impl Ledger {
             headers.push((id.value(), Header::decode(header.value()).ok_or_else(|| self.damaged())?));
         }
         Ok(headers)
+    }
+
+    /// The header of one event.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`]: the file cannot be read.
+    pub fn header(&self, event: u64) -> Result<Option<Header>> {
+        let read = self.begin_read()?;
+        let table = read.open_table(EVENTS).map_err(|e| self.broken(e))?;
+        let header = table.get(event).map_err(|e| self.broken(e))?;
+        header.map(|h| Header::decode(h.value()).ok_or_else(|| self.damaged())).transpose()
     }
 
     /// Hands every record of every event to `each`, by event and record.

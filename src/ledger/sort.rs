@@ -9,6 +9,7 @@ use crate::indicator::{MispType, Namespace};
 use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::iter;
 use std::path::Path;
 
 /// Bytes of rows that are held before a run goes to disk.
@@ -169,8 +170,10 @@ impl Sorter {
             run.advance()?;
             runs.push(run);
         }
-        let mut sorted = Sorted { memory: self, next: 0, runs, current: None };
-        sorted.choose();
+        let sources = iter::once(Source::Memory).chain((0..runs.len()).map(Source::Run));
+        let mut sorted = Sorted { heap: sources.collect(), memory: self, next: 0, runs };
+        sorted.heap.retain(|source| row_of(&sorted.memory, sorted.next, &sorted.runs, *source).is_some());
+        (0..sorted.heap.len() / 2).rev().for_each(|at| sorted.sift(at));
         Ok(sorted)
     }
 }
@@ -209,11 +212,19 @@ impl Run {
     }
 }
 
-/// Where the least row is.
+/// Where rows come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Memory,
     Run(usize),
+}
+
+/// The row at which a source is; `None` behind its last.
+fn row_of<'a>(memory: &'a Sorter, next: usize, runs: &'a [Run], source: Source) -> Option<(u64, Record<'a>)> {
+    match source {
+        Source::Memory => memory.entries.get(next).map(|e| memory.row(e)),
+        Source::Run(i) => runs[i].row().ok().flatten(),
+    }
 }
 
 /// Sorted rows, read one after the other.
@@ -222,16 +233,15 @@ pub struct Sorted {
     memory: Sorter,
     next: usize,
     runs: Vec<Run>,
-    current: Option<Source>,
+    /// The sources that have rows, as a binary heap with the least row first: ten million
+    /// rows are in hundreds of runs.
+    heap: Vec<Source>,
 }
 
 impl Sorted {
     /// The least row that was not passed yet.
     pub fn current(&self) -> Option<(u64, Record<'_>)> {
-        match self.current? {
-            Source::Memory => self.memory.entries.get(self.next).map(|e| self.memory.row(e)),
-            Source::Run(i) => self.runs[i].row().ok().flatten(),
-        }
+        self.row(0)
     }
 
     /// Goes on to the next row.
@@ -239,26 +249,42 @@ impl Sorted {
     /// # Errors
     /// A run cannot be read back.
     pub fn advance(&mut self) -> io::Result<()> {
-        match self.current {
+        match self.heap.first() {
             Some(Source::Memory) => self.next += 1,
-            Some(Source::Run(i)) => self.runs[i].advance()?,
+            Some(Source::Run(i)) => self.runs[*i].advance()?,
             None => return Ok(()),
         }
-        self.choose();
+        if self.row(0).is_none() {
+            self.heap.swap_remove(0);
+        }
+        self.sift(0);
         Ok(())
     }
 
-    fn choose(&mut self) {
-        let mut best: Option<(Source, (u64, Record))> =
-            self.memory.entries.get(self.next).map(|e| (Source::Memory, self.memory.row(e)));
-        for (i, run) in self.runs.iter().enumerate() {
-            if let Ok(Some(row)) = run.row()
-                && best.as_ref().is_none_or(|(_, b)| self.memory.order.compare(&row, b) == Ordering::Less)
-            {
-                best = Some((Source::Run(i), row));
+    /// The row of the source at this place of the heap.
+    fn row(&self, at: usize) -> Option<(u64, Record<'_>)> {
+        row_of(&self.memory, self.next, &self.runs, *self.heap.get(at)?)
+    }
+
+    /// Brings the source at this place down to where no lesser row is below it.
+    fn sift(&mut self, mut at: usize) {
+        loop {
+            let (left, right) = (2 * at + 1, 2 * at + 2);
+            let child = if self.is_less(right, left) { right } else { left };
+            if !self.is_less(child, at) {
+                return;
             }
+            self.heap.swap(child, at);
+            at = child;
         }
-        self.current = best.map(|(source, _)| source);
+    }
+
+    /// Whether both places have a row, and the first one's is less.
+    fn is_less(&self, a: usize, b: usize) -> bool {
+        match (self.row(a), self.row(b)) {
+            (Some(a), Some(b)) => self.memory.order.compare(&a, &b) == Ordering::Less,
+            _ => false,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the cache says of itself, so that nothing is asked for in vain: the prefix
 //! lengths of its networks and the namespaces that have keys. Pure.
 
-use super::networks::Networks;
+use crate::cache::networks::Networks;
 use crate::indicator::{Namespace, Namespaces};
 
 /// What may be found at all. By default: in any namespace, and no networks, which is

@@ -2,7 +2,7 @@
 //! to matches.
 //!
 //! [`form`] knows how a value may be spelled in MISP, [`held`] what the cache has
-//! at all, [`networks`] which networks may hold an address, [`lines`] how values
+//! at all, [`crate::cache::networks`] which networks may hold an address, [`lines`] how values
 //! come out of a stream, [`output`] how matches are shown. This file puts values
 //! together into batches and asks through [`Ask`]; it knows neither sockets nor
 //! servers.
@@ -10,7 +10,6 @@
 pub mod form;
 pub mod held;
 pub mod lines;
-pub mod networks;
 pub mod output;
 
 pub use lines::read_lines;

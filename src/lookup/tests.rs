@@ -108,7 +108,7 @@ fn batches_are_bounded() {
     assert_eq!(cache.asked, [2048, 2048, 904]);
     let values = vec!["1.2.3.4"; 600];
     // Many keys a value: a question has at most one value more than the limit.
-    let every = networks::Networks::from_lengths(0..=32, []).to_string();
+    let every = crate::cache::networks::Networks::from_lengths(0..=32, []).to_string();
     let mut cache = Cache::default();
     run(&mut cache, &every, &values);
     assert!(cache.asked.iter().all(|n| *n < BATCH_KEYS + form::MAX_CANDIDATES));

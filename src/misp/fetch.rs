@@ -10,12 +10,11 @@ use super::pace::Pace;
 use super::page::{Next, Page};
 use super::query::Query;
 use super::retry::Retry;
+use super::rows::indicators;
 use super::skipped::Skips;
 use super::stream::{self, ATTRIBUTES, Broken, RowType};
 use crate::error::{Error, Kind, Result};
-use crate::indicator::{MispType, Namespace, Skip, split};
 use crate::interrupt;
-use crate::ledger::record::{MAX_VALUE, Record};
 use crate::ledger::sort::{Order, RUN_BYTES, Sorted, Sorter};
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -311,46 +310,12 @@ impl Taker<'_> {
             let at = self.published_at.entry(row.event_id).or_default();
             *at = row.event.publish_timestamp.max(*at);
         }
-        // A search for email-src or email-dst brings `email` too (recordings,
-        // "Types"); what was not asked for is passed over.
-        if row.deleted || (self.query.to_ids() && !row.to_ids) {
-            return Ok(());
-        }
-        let Some(kind) = MispType::from_name(&row.kind) else {
-            self.skipped.add(row, Skip::UnknownType, self.client.quoting());
-            return Ok(());
-        };
-        if !self.query.wants(kind) {
-            return Ok(());
-        }
-        let timestamp = u32::try_from(row.timestamp).unwrap_or(u32::MAX);
-        let mut stored = Ok(());
-        let sorter = &mut self.sorter;
-        let outcome = if row.value.len() > MAX_VALUE {
-            Err(Skip::TooLong)
-        } else {
-            split(kind, &row.value, |namespace, value| {
-                if stored.is_ok() {
-                    stored = sorter.push(row.event_id, Record { namespace, kind, timestamp, value, context });
-                }
-            })
-        };
-        if stored.is_ok() && outcome.is_ok() && self.query.file_names() && kind.name() == "filename|sha256" {
-            stored = self.file_name(row, kind, timestamp);
-        }
-        stored.map_err(Reason::Temporary)?;
-        if let Err(reason) = outcome {
+        let (event, sorter) = (row.event_id, &mut self.sorter);
+        let skip = indicators(row, self.query, context, |record| sorter.push(event, record));
+        if let Some(reason) = skip.map_err(Reason::Temporary)? {
             self.skipped.add(row, reason, self.client.quoting());
         }
         Ok(())
-    }
-
-    /// Keeps `HASH|file name`, for Falco's hash list only.
-    fn file_name(&mut self, row: &Attribute, kind: MispType, timestamp: u32) -> io::Result<()> {
-        let Some((name, hash)) = row.value.trim().rsplit_once('|') else { return Ok(()) };
-        let value = format!("{}|{}", hash.trim(), name.trim());
-        let record = Record { namespace: Namespace::Sha256Name, kind, timestamp, value: &value, context: "" };
-        self.sorter.push(row.event_id, record)
     }
 }
 

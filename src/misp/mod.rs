@@ -2,11 +2,11 @@
 //!
 //! - Pure: [`query`] (request bodies), [`attribute`] (wire types, lenient),
 //!   [`context`] (what else rows say),
-//!   [`page`] (does the count agree), [`skipped`] (what is no indicator), [`pace`] (how much to ask for at once)
+//!   [`rows`] (from a row to indicators), [`page`] (does the count agree), [`skipped`] (what is no indicator), [`pace`] (how much to ask for at once)
 //! - [`stream`]: rows out of a byte stream, in constant memory
 //! - [`client`]: one request; [`answer`]: its body while it comes; [`quote`]: MISP's words in
 //!   our messages; `retry`: the wait before it is tried again; [`index`]:
-//!   the list of events; [`fetch`]: their attributes
+//!   the list of events; [`fetch`]: their attributes; [`live`]: messages
 
 pub mod answer;
 pub mod attribute;
@@ -20,5 +20,6 @@ pub mod page;
 pub mod query;
 pub mod quote;
 mod retry;
+pub mod rows;
 pub mod skipped;
 pub mod stream;

@@ -61,6 +61,16 @@ impl Query {
         Query { clauses: bodies, types, to_ids: config.misp.to_ids, file_names: file_names(config), context }
     }
 
+    /// The same for events changed since: what was not loaded before and is older is
+    /// outside the window (recordings `time_event_ts_*`).
+    #[must_use]
+    pub fn changed_since(mut self, since: u64) -> Query {
+        for clause in &mut self.clauses {
+            clause.insert("event_timestamp".to_owned(), json!(since.max(1)));
+        }
+        self
+    }
+
     /// Number of searches a batch takes.
     pub fn searches(&self) -> usize {
         self.clauses.len()

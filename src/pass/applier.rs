@@ -1,12 +1,12 @@
 //! memcached in a thread of its own: while it takes one list of changes, the
 //! ledger is made ready for the next.
 
+use super::told::Told;
 use crate::cache::bulk::Applied;
 use crate::cache::changes::Changes;
 use crate::cache::fleet::Fleet;
 use crate::cache::merge::Expiry;
 use crate::error::{Error, Kind, Result};
-use crate::indicator::Namespaces;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 
@@ -29,23 +29,18 @@ pub struct Done {
 
 impl Applier {
     /// Starts the thread, which ends with this. `now` is the moment that expiries count
-    /// from, `told` what readers know of the namespaces that have keys: before another
-    /// one gets its first key they are made to look everywhere.
+    /// from, `told` what readers know of the keys.
     pub fn start<'scope>(
         scope: &'scope Scope<'scope, '_>,
         fleet: &'scope mut Fleet,
         now: u64,
-        mut told: Namespaces,
+        told: &'scope mut Told,
     ) -> Applier {
         let (jobs, list) = channel::<Changes>();
         let (results, done) = channel();
         scope.spawn(move || {
             for mut memory in list {
-                let known = memory.added_to().are_among(told);
-                let ready = if known { Ok(()) } else { look_everywhere(fleet) };
-                if ready.is_ok() && !known {
-                    told = Namespaces::all();
-                }
+                let ready = told.before(fleet, &memory);
                 let applied = ready.and_then(|()| fleet.apply(&memory, Expiry::Delivered, now));
                 memory.clear();
                 if results.send(Done { memory, applied, lost: fleet.newly_lost() }).is_err() {
@@ -76,15 +71,6 @@ impl Applier {
         }
         self.done.recv().map(Some).map_err(|_| gone())
     }
-}
-
-/// Lets readers look in every namespace until the pass is over.
-///
-/// # Errors
-/// As [`Fleet::each`].
-pub(super) fn look_everywhere(fleet: &mut Fleet) -> Result<()> {
-    let key = fleet.keys().namespaces();
-    fleet.delete_everywhere(&key)
 }
 
 fn gone() -> Error {

@@ -1,12 +1,14 @@
-//! One pass: what MISP says now, into the ledger, memcached and Falco's files.
+//! One pass: what MISP says now, into the ledger, memcached, Falco's files and Wazuh's lists.
 //!
 //! - Pure: [`window`], [`plan`], [`guard`], [`diff`], [`terms`], [`tally`]
 //! - [`refill`]: servers that lost their data; `standing`: servers that missed a pass; [`writer`]: events into ledger and
 //!   memcached; [`verify`]: memcached held against the ledger; [`survey`]: the
 //!   ledger read once; `left_out`: keys that too many events list; `prefix`: another one
-//!   than before; [`run`]: all of it in order
+//!   than before; [`told`]: what readers have to know first; [`run`]: all of it in order
 
 pub mod applier;
+pub mod between;
+pub(crate) mod cdb_files;
 pub mod diff;
 mod falco_files;
 pub mod guard;
@@ -22,6 +24,7 @@ mod standing;
 pub mod survey;
 pub mod tally;
 pub mod terms;
+pub mod told;
 pub mod verify;
 pub mod window;
 pub mod writer;

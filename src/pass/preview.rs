@@ -29,7 +29,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-/// Prints `+ KEY EVENT#TYPE` and `- KEY EVENT#TYPE` for what a pass would change.
+/// Before a line of an indicator that stays, of which something else is to be said.
+const CONTEXT_ALONE: char = '~';
+
+/// Prints `+ KEY EVENT#TYPE` and `- KEY EVENT#TYPE` for what a pass would add and
+/// remove, and `~ KEY EVENT#TYPE#CONTEXT` where only what is said of it would change.
 ///
 /// # Errors
 /// As a pass, but for outputs that cannot be written.
@@ -62,7 +66,12 @@ pub(super) fn run(
             return Ok(());
         }
         let key = keys.indicator(record.namespace, record.value);
-        let line = format!("{sign} {} {event}#{}", String::from_utf8_lossy(&key).escape_debug(), record.kind.name());
+        let key = String::from_utf8_lossy(&key).escape_debug().to_string();
+        let mut line = format!("{sign} {key} {event}#{}", record.kind.name());
+        let context = if sign == CONTEXT_ALONE { terms.context(record) } else { "" };
+        if !context.is_empty() {
+            line.extend(["#", context]);
+        }
         writeln!(out, "{line}").map_err(|e| Error::new(Kind::CannotWrite, format!("standard output: {e}")))
     };
     if let Some(old) = old_prefix(config, &ledger)? {
@@ -98,6 +107,7 @@ pub(super) fn run(
                     tally.removed(record.namespace);
                     print(out, '-', *event, &record)
                 }
+                Fate::Kept { retold: true, .. } => print(out, CONTEXT_ALONE, *event, &record),
                 Fate::Kept { .. } => Ok(()),
             };
             match known.get(event) {

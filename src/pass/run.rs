@@ -4,7 +4,8 @@
 //! they come; removals wait until the whole pass is known; `misp-networks`,
 //! `misp-namespaces`, `misp-last-load` and `misp-stats` are written last.
 
-use super::applier::{Applier, look_everywhere};
+use super::applier::Applier;
+use super::cdb_files;
 use super::falco_files;
 use super::guard;
 use super::left_out;
@@ -17,6 +18,7 @@ use super::standing::Doubtful;
 use super::survey::{Summary, survey};
 use super::tally::Tally;
 use super::terms::Terms;
+use super::told::{Told, look_everywhere};
 use super::verify::verify;
 use super::window::{self, Choice, Window};
 use super::writer::Writer;
@@ -67,16 +69,34 @@ pub fn run(
     progress: &Progress,
     out: &mut dyn Write,
 ) -> Result<Report> {
+    if options.dry_run {
+        return timed(directory, || preview::run(config, directory, options, progress, out));
+    }
+    let lock = lock(directory)?;
+    run_under(&lock, config, directory, options, progress)
+}
+
+/// Makes the state directory and takes its lock.
+///
+/// # Errors
+/// [`Kind::Locked`], [`Kind::CannotWrite`].
+pub fn lock(directory: &Path) -> Result<Lock> {
+    state::make(directory)?;
+    Lock::take(directory)
+}
+
+/// Runs one pass under a lock that is held longer than that. It writes.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_under(_: &Lock, config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
+    timed(directory, || load(config, directory, options, progress))
+}
+
+fn timed(directory: &Path, pass: impl FnOnce() -> Result<Report>) -> Result<Report> {
     let started = Instant::now();
-    let pass = AssertUnwindSafe(|| {
-        if options.dry_run {
-            preview::run(config, directory, options, progress, out)
-        } else {
-            load(config, directory, options, progress)
-        }
-    });
     // On some kinds of damage the store panics. Nothing of the pass is used after that.
-    let mut report = catch_unwind(pass).unwrap_or_else(|panic| match Ledger::damage(directory) {
+    let mut report = catch_unwind(AssertUnwindSafe(pass)).unwrap_or_else(|panic| match Ledger::damage(directory) {
         Some(damage) => Err(damage),
         None => resume_unwind(panic),
     })?;
@@ -103,12 +123,11 @@ struct Pass<'a> {
 }
 
 fn load(config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
-    state::make(directory)?;
-    let _lock = Lock::take(directory)?;
     let ledger = if options.full { Ledger::open_or_rebuild(directory)? } else { Ledger::open(directory)? };
     let mut fleet = Fleet::open(&config.memcached)?;
     let client = Client::new(&config.misp)?;
     falco_files::probe(config)?;
+    cdb_files::probe(config)?;
 
     let mut doubtful = Doubtful::find(&ledger, &fleet)?;
     let memory = Memory::read(&mut fleet)?;
@@ -208,8 +227,9 @@ impl Pass<'_> {
         // Before anything else rewrites these headers.
         self.known.extend(plan.marks.iter().copied());
         let told = self.stored_summary()?.map_or_else(Namespaces::default, |summary| summary.with_keys());
+        let mut told = Told::new(told);
         let applied = thread::scope(|scope| {
-            let applier = Applier::start(scope, fleet, index.now, told);
+            let applier = Applier::start(scope, fleet, index.now, &mut told);
             let mut writer = Writer::new(ledger, applier, &terms, &self.known);
             // An expiry that was switched off is still running in memcached.
             writer.tell_all = otherwise;
@@ -351,6 +371,7 @@ impl Pass<'_> {
             }
         };
         report.falco = files.finish(self.config, ledger, read)?;
+        report.cdb = cdb_files::write(self.config, ledger, stored.is_none(), self.directory)?;
         // Last: a pass that fails before leaves all of it to the next one.
         if stored.as_ref() != Some(&summary) {
             let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("a summary cannot be written: {e}"));

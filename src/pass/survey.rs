@@ -5,13 +5,14 @@
 //! of a second per million indicators and is left out where nothing changed.
 
 use crate::cache::key::{Keys, MAX_WIRE_KEY};
+use crate::cache::networks::Networks;
 use crate::error::Result;
 use crate::indicator::{Namespace, Namespaces};
 use crate::ledger::Ledger;
 use crate::ledger::record::Record;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Keys whose hashes are held at once (8 bytes each); a larger ledger is read
@@ -74,7 +75,7 @@ pub fn survey(
     let rounds = records.div_ceil(HELD_KEYS).max(1);
     // By code: a map would cost more than the rest of the loop.
     let mut holdings = [Holding::default(); Namespace::ALL.len()];
-    let mut lengths: BTreeSet<(bool, u8)> = BTreeSet::new();
+    let mut networks = Networks::default();
     let mut memory = 0;
     let stem = keys.indicator(Namespace::Ip, "").len() as u64;
     for round in 0..rounds {
@@ -95,7 +96,7 @@ pub fn survey(
                 if record.namespace == Namespace::Cidr
                     && let Ok(network) = record.value.parse::<IpNet>()
                 {
-                    lengths.insert((matches!(network, IpNet::V6(_)), network.prefix_len()));
+                    networks.insert(network);
                 }
             }
             let mut hasher = DefaultHasher::new();
@@ -116,29 +117,7 @@ pub fn survey(
     let named = Namespace::ALL.iter().map(|n| (n.name().to_owned(), holdings[usize::from(n.code())]));
     Ok(Summary {
         namespaces: named.filter(|(_, holding)| holding.indicators > 0).collect(),
-        networks: networks(&lengths),
+        networks: networks.to_string(),
         memory,
     })
-}
-
-/// `4:24,16;6:44`: the prefix lengths of each family, longest first; a family
-/// without networks is left out.
-fn networks(lengths: &BTreeSet<(bool, u8)>) -> String {
-    let family = |v6: bool| {
-        let list: Vec<String> = lengths.iter().rev().filter(|(f, _)| *f == v6).map(|(_, l)| l.to_string()).collect();
-        (!list.is_empty()).then(|| format!("{}:{}", if v6 { 6 } else { 4 }, list.join(",")))
-    };
-    [family(false), family(true)].into_iter().flatten().collect::<Vec<_>>().join(";")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prefix_lengths() {
-        assert_eq!(networks(&BTreeSet::new()), "");
-        assert_eq!(networks(&BTreeSet::from([(false, 16), (false, 24), (true, 44)])), "4:24,16;6:44");
-        assert_eq!(networks(&BTreeSet::from([(true, 32), (true, 44)])), "6:44,32");
-    }
 }

@@ -82,7 +82,7 @@ impl Terms {
             return;
         }
         if !remove {
-            changes.adds_to(record.namespace);
+            changes.adds_to(record.namespace, record.value);
         }
         let write = |key: &mut Vec<u8>| self.keys.indicator_into(record.namespace, record.value, key);
         let context = if remove { "" } else { self.context(&record) };

@@ -15,13 +15,14 @@ use super::terms::{Terms, count};
 use crate::cache::bulk::Applied;
 use crate::cache::changes::Changes;
 use crate::error::{Error, Kind, Result};
+use crate::indicator::{MispType, Namespace};
 use crate::interrupt;
 use crate::ledger::header::Header;
 use crate::ledger::record::Record;
 use crate::ledger::sort::Sorted;
 use crate::ledger::{Change, Chunks, Ledger};
 use crate::misp::fetch::Batch;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Changes are applied before they grow beyond this.
 const SLICE_BYTES: usize = 4 * 1024 * 1024;
@@ -31,6 +32,25 @@ const HELD_BYTES: usize = 12 * 1024 * 1024;
 
 /// Events whose removal becomes true at once.
 const REMOVED_AT_ONCE: usize = 1_000;
+
+/// Records that live messages brought while MISP was being asked: an answer without
+/// them is older than they are.
+#[derive(Debug, Default)]
+pub struct Since(BTreeMap<u64, BTreeSet<(Namespace, MispType, String)>>);
+
+impl Since {
+    /// Remembers a record.
+    pub fn add(&mut self, event: u64, record: &Record<'_>) {
+        let key = (record.namespace, record.kind, record.value.to_owned());
+        self.0.entry(event).or_default().insert(key);
+    }
+
+    /// Whether it is among them.
+    pub fn has(&self, event: u64, record: &Record<'_>) -> bool {
+        let of = self.0.get(&event);
+        of.is_some_and(|set| set.contains(&(record.namespace, record.kind, record.value.to_owned())))
+    }
+}
 
 /// Writes one pass.
 pub struct Writer<'a> {
@@ -53,6 +73,8 @@ pub struct Writer<'a> {
     pub applied: Applied,
     /// memcached is told of every record that is delivered, not of new ones only.
     pub tell_all: bool,
+    /// Records that stay though they did not come: added after MISP was asked.
+    pub since: Since,
 }
 
 /// The rows of one event, out of those of a batch.
@@ -86,6 +108,7 @@ impl<'a> Writer<'a> {
             adds: Changes::default(),
             applied: Applied::default(),
             tell_all: false,
+            since: Since::default(),
         }
     }
 
@@ -186,8 +209,10 @@ impl<'a> Writer<'a> {
         let (mut added, mut gone, mut moved, mut replay) = (false, 0, false, false);
         let again = self.tell_all || known.is_some_and(|h| h.dirty);
         let start = self.adds.len();
-        let (terms, adds, delivered) = (self.terms, &mut self.adds, self.terms.now);
+        let (terms, adds, delivered, since) = (self.terms, &mut self.adds, self.terms.now, &self.since);
         let mut each = |fate: Fate, record: Record<'_>| {
+            let stays = fate == Fate::Gone && since.has(event, &record);
+            let fate = if stays { Fate::Kept { moved: false, retold: false } } else { fate };
             count(&mut header, &record);
             change.put(event, &mut chunks, record)?;
             let tell = match fate {

@@ -3,11 +3,12 @@
 //!
 //! [`fields`] knows where values stand in an alert, [`alert`] the alert itself,
 //! [`local`] which addresses mean nothing elsewhere, [`answer`] the JSON that Wazuh's
-//! rules see, [`datagram`] what stands before it. Which groups and rules an alert has
+//! rules see, [`datagram`] what stands before it, [`cdb`] lists in Wazuh's own form. Which groups and rules an alert has
 //! does not matter: what is in it decides. No file, no socket, no memcached.
 
 pub mod alert;
 pub mod answer;
+pub mod cdb;
 pub mod datagram;
 pub mod fields;
 pub mod local;

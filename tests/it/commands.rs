@@ -273,7 +273,7 @@ fn completions_manual_and_help() {
     }
     let page = plain(&["man"]);
     assert!(page.contains(".TH misp2memcached 1") && page.contains("75  another run holds the lock"), "{page}");
-    let commands = ["load", "lookup", "status", "check", "kibana", "wazuh", "demo", "completions", "man"];
+    let commands = ["load", "follow", "lookup", "status", "check", "kibana", "wazuh", "demo", "completions", "man"];
     let all = plain(&["--help"]);
     for name in commands {
         assert!(all.contains(&format!("\n  {name} ")), "{name}: {all}");
@@ -333,6 +333,7 @@ fn the_report_for_programs() {
     let top: BTreeSet<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = [
         "attributes",
+        "cdb",
         "dry_run",
         "events",
         "falco",

@@ -250,6 +250,43 @@ fn without_the_key_nothing_is_said_or_asked() {
     assert!(!bodies.is_empty() && !bodies.iter().any(|body| body.contains("include")), "{bodies:?}");
 }
 
+/// The sum of what a dry run lists is what a pass then does, also where no indicator
+/// comes or goes.
+#[test]
+fn a_dry_run_lists_what_is_only_told_anew() {
+    let mut world = World::new();
+    let event = Event::new("e").with(Attribute::new("domain", "a.example")).with(Attribute::new("domain", "b.example"));
+    world.add_event(event, NOW - DAY);
+    let mut site = Site::new(world);
+    site.misp.set_now(Some(NOW));
+    ask_for(&mut site, &["tlp", "category"]);
+    let dry = |site: &Site| {
+        let finished = site.load(&["--dry-run"]);
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        finished.stdout
+    };
+    assert_eq!(dry(&site), "+ misp-domain:a.example 1#domain\n+ misp-domain:b.example 1#domain\n");
+    site.pass(&[]);
+    assert_eq!(dry(&site), "");
+    {
+        let mut world = site.misp.world();
+        let event = world.event_mut(1).unwrap();
+        event.timestamp = NOW + 10;
+        event.attributes[1].tags = vec!["tlp:red".into()];
+    }
+    site.misp.set_now(Some(NOW + 20));
+    let held = site.held();
+    let line = "~ misp-domain:b.example 1#domain#tlp:red#Network%20activity\n";
+    assert_eq!(dry(&site), line);
+    assert_eq!(site.held(), held);
+    site.pass(&[]);
+    assert!(site.shown().iter().any(|shown| line == format!("~ {shown}\n")), "{:?}", site.shown());
+    assert_eq!(dry(&site), "");
+    // No context any more: what is left of the value.
+    ask_for(&mut site, &[]);
+    assert_eq!(dry(&site), "~ misp-domain:a.example 1#domain\n~ misp-domain:b.example 1#domain\n");
+}
+
 #[test]
 fn lookup_shows_it() {
     let mut world = World::new();

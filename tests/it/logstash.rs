@@ -7,6 +7,7 @@ use crate::support::memcached::Memcached;
 use crate::support::scene::now;
 use crate::support::site::Site;
 use misp2memcached::demo::{Attribute, Event, World};
+use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -67,6 +68,44 @@ fn every_hit_is_found_in_its_way() {
     site.pass(&[]);
     for ruby in rubies() {
         run(&ruby, "both_ways.rb", &[&site.memcached]);
+    }
+}
+
+/// The events of `context.json`, with all that they and their only attribute say.
+fn world_with_context() -> World {
+    let text = std::fs::read_to_string(directory().join("context.json")).unwrap();
+    let all: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let mut world = World::new();
+    for said in all {
+        let text = |name: &str| said[name].as_str().unwrap().to_owned();
+        let time = |name: &str| said[name].as_str().map(str::to_owned);
+        let tags = |name: &str| said[name].as_array().unwrap().iter().map(|t| t.as_str().unwrap().to_owned()).collect();
+        let mut attribute = Attribute::new(&text("type"), &text("value"));
+        attribute.category = text("category");
+        attribute.uuid = text("attribute_uuid");
+        attribute.tags = tags("tags");
+        attribute.first_seen = time("first_seen");
+        attribute.last_seen = time("last_seen");
+        let mut event = Event::new(&text("event_info")).with(attribute);
+        event.uuid = text("event_uuid");
+        event.threat_level = said["threat_level"].as_u64().unwrap().try_into().unwrap();
+        event.orgc = text("org");
+        event.tags = tags("event_tags");
+        world.add_event(event, now());
+    }
+    world
+}
+
+/// Provider, confidence, TLP and the rest, from MISP's answer to the document.
+#[test]
+fn what_misp_says_of_a_hit_is_in_its_enrichment() {
+    let mut site = Site::new(world_with_context());
+    site.config.memcached(
+        "context: [category, attribute_uuid, event_uuid, event_info, threat_level, tlp, org, first_seen, last_seen]\n",
+    );
+    site.pass(&[]);
+    for ruby in rubies() {
+        run(&ruby, "context.rb", &[&site.memcached]);
     }
 }
 

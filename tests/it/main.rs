@@ -34,3 +34,5 @@ mod tls;
 mod verify;
 mod wazuh;
 mod worlds;
+#[cfg(feature = "zmq")]
+mod zmq;

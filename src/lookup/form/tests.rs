@@ -1,8 +1,8 @@
 //! What people and programs type, and what must be among the candidates for it.
 
 use super::*;
+use crate::cache::networks::Networks;
 use crate::indicator::{MispType, split};
-use crate::lookup::networks::Networks;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -11,6 +11,10 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
+/// Messages of more bytes are not read: MISP's have a few kilobytes, but for the whole
+/// event that is sent when it is published, of which only the id counts.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+
 /// What a message says.
 #[derive(Debug)]
 pub enum Message<'a> {
@@ -22,7 +26,7 @@ pub enum Message<'a> {
     EventGone(u64),
     /// An event was published; sent before its flag is set.
     Published(u64),
-    /// An object of this event was added, edited or deleted.
+    /// An object of this event was edited or deleted. A new one has no attributes yet.
     Object(u64),
     /// A tag was attached to this event or one of its attributes, or detached.
     Tagged(u64),
@@ -41,12 +45,23 @@ pub struct Change<'a> {
     pub attribute: Attribute<'a>,
     /// Its category.
     pub category: Cow<'a, str>,
-    /// Whether it is new, and neither edited nor deleted.
-    pub added: bool,
+    /// What was done with it.
+    pub action: Action,
     /// Who may see it, as far as the message tells.
     pub shared: Shared,
     /// What the message says of its event; a hard delete says nothing.
     pub event: Option<EventOf<'a>>,
+}
+
+/// What was done with an attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It is new.
+    Add,
+    /// It was edited, restored, or tagged; its value before may have been another one.
+    Edit,
+    /// It was deleted, for good or softly.
+    Delete,
 }
 
 /// Whether everybody on the server may see an attribute.
@@ -144,6 +159,8 @@ struct Beside<'a> {
 /// Why a message says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
+    /// More bytes than any message needs.
+    TooLong,
     /// The bytes are no UTF-8.
     NotText,
     /// The text is no JSON, or no object.
@@ -155,6 +172,7 @@ pub enum Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Broken::TooLong => "it is too long",
             Broken::NotText => "it is no UTF-8",
             Broken::NotJson => "it is no JSON object",
             Broken::NotMisps => "a field of MISP's is missing or of another type",
@@ -173,8 +191,11 @@ pub fn body(frame: &[u8]) -> &[u8] {
 /// # Errors
 /// See [`Broken`].
 pub fn read(json: &[u8]) -> Result<Message<'_>, Broken> {
+    if json.len() > MAX_MESSAGE {
+        return published(json).ok_or(Broken::TooLong);
+    }
     let text = std::str::from_utf8(json).map_err(|_| Broken::NotText)?;
-    // serde would take a list as the fields in their order.
+    // serde would take a list as the fields in their order; so in `part`.
     if !text.trim_start().starts_with('{') {
         return Err(Broken::NotJson);
     }
@@ -201,7 +222,7 @@ pub fn read(json: &[u8]) -> Result<Message<'_>, Broken> {
     }
     if let Some(object) = parts.object {
         let OfEvent { event_id, .. } = part(object)?;
-        return Ok(Message::Object(event_id));
+        return Ok(if action == "add" { Message::Other } else { Message::Object(event_id) });
     }
     if let Some(tag) = parts.tag {
         let TagOf { name, event_id } = part(tag)?;
@@ -214,7 +235,17 @@ pub fn read(json: &[u8]) -> Result<Message<'_>, Broken> {
     Ok(if parts.status.is_some() && parts.uptime.is_some() { Message::Alive } else { Message::Other })
 }
 
+/// The id of an event that is sent whole: it stands first.
+fn published(json: &[u8]) -> Option<Message<'static>> {
+    let rest = json.strip_prefix(br#"{"Event":{"id":""#)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok().map(Message::Published)
+}
+
 fn part<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Broken> {
+    if !raw.get().starts_with('{') {
+        return Err(Broken::NotMisps);
+    }
     serde_json::from_str(raw.get()).map_err(|_| Broken::NotMisps)
 }
 
@@ -232,7 +263,11 @@ fn change<'a>(raw: &'a RawValue, parts: &Envelope<'a>, action: &str) -> Result<C
     Ok(Change {
         attribute,
         category: beside.category,
-        added: action == "add",
+        action: match action {
+            "add" => Action::Add,
+            "delete" | "soft-delete" => Action::Delete,
+            _ => Action::Edit,
+        },
         shared: if with_all { Shared::WithAll } else { Shared::Perhaps },
         event,
     })

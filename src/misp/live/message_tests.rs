@@ -8,9 +8,12 @@ use std::path::Path;
 fn word(message: &Message) -> String {
     match message {
         Message::Attribute(c) => {
-            let what = if c.added { "add" } else { "change" };
-            let gone = if c.attribute.deleted { " deleted" } else { "" };
-            format!("{what} {} {}{gone}", c.attribute.event_id, c.attribute.value)
+            let what = match c.action {
+                Action::Add => "add",
+                Action::Edit => "edit",
+                Action::Delete => "delete",
+            };
+            format!("{what} {} {}", c.attribute.event_id, c.attribute.value)
         }
         Message::Event(id) => format!("event {id}"),
         Message::EventGone(id) => format!("gone {id}"),
@@ -59,7 +62,6 @@ fn every_recorded_operation() {
         "01 add 14 594e519ae499312b29433b7dd8a97ff068defcba9755b6d5d00e84c524d67b06",
         "01 tagged 14",
         "01 add 14 2001:db8::99|443",
-        "01 object 14",
         "01 add 14 z.exe",
         "01 add 14 fbade9e36a3f36d3d676c1b808451dd7",
         "02 published 14",
@@ -69,13 +71,13 @@ fn every_recorded_operation() {
         let words = words(transport);
         assert_eq!(words[..steps.len()], steps, "{transport}");
         let has = |word: &str| assert!(words.iter().any(|w| w == word), "{transport}: {word} is not in {words:#?}");
-        has("04 change 14 zmq-edited.example.net");
-        has("05 change 14 zmq-edited.example.net");
+        has("04 edit 14 zmq-edited.example.net");
+        has("05 edit 14 zmq-edited.example.net");
         has("08 tagged 14");
         has("09 tagged 14");
-        has("13 change 14 zmq-edited.example.net deleted");
-        has("14 change 14 zmq-edited.example.net");
-        has("15 change 14 zmq-edited.example.net");
+        has("13 delete 14 zmq-edited.example.net");
+        has("14 edit 14 zmq-edited.example.net");
+        has("15 delete 14 zmq-edited.example.net");
         has("17 object 14");
         has("18 event 14");
         has("19 published 14");
@@ -144,6 +146,14 @@ fn broken_messages_are_named() {
         assert_eq!(why(text.as_bytes()), Broken::NotMisps, "{text}");
     }
     assert_eq!(word(&read(b"{}").unwrap()), "other");
+}
+
+#[test]
+fn long_messages() {
+    let event = |id: &str| format!(r#"{{"Event":{{"id":"{id}","info":"{}"}}}}"#, "x".repeat(MAX_MESSAGE));
+    assert!(matches!(read(event("14").as_bytes()), Ok(Message::Published(14))));
+    assert_eq!(read(event("").as_bytes()).unwrap_err(), Broken::TooLong);
+    assert_eq!(read(&[b'x'; MAX_MESSAGE + 1]).unwrap_err(), Broken::TooLong);
 }
 
 proptest::proptest! {

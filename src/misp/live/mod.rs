@@ -1,7 +1,7 @@
 //! MISP's live messages: what they say, and the transports they come by.
 //!
 //! - Pure: [`message`]
-//! - [`source`]: what every transport does
+//! - [`source`]: what every transport does; [`transport`]: which one is configured
 //! - `zmq` (feature `zmq`): MISP's ZeroMQ publisher
 //! - `kafka` (feature `kafka`): topics of a Kafka cluster
 
@@ -12,3 +12,6 @@ pub mod kafka;
 pub mod kafka;
 pub mod message;
 pub mod source;
+pub mod transport;
+#[cfg(feature = "zmq")]
+pub mod zmq;

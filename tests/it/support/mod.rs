@@ -12,6 +12,8 @@ pub mod memcached;
 pub mod model;
 pub mod not_worse;
 pub mod program;
+#[cfg(feature = "zmq")]
+pub mod publisher;
 pub mod random;
 pub mod scene;
 pub mod site;

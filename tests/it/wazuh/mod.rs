@@ -3,6 +3,8 @@
 //! datagram beside them (none: an empty file); after a change on purpose,
 //! `UPDATE_GOLDEN=1 cargo test --test it wazuh::` writes them anew.
 
+mod checked;
+mod lists;
 mod manager;
 mod packaging;
 

@@ -2,10 +2,11 @@
 //! tables that the documentation and MISP have of the same.
 
 use super::manager::{Manager, REDIRECTION, listed};
-use misp2memcached::config::{self, Sources};
+use misp2memcached::config::{self, CdbList, Sources};
 use misp2memcached::indicator::MispType;
 use misp2memcached::wazuh::fields;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -126,6 +127,34 @@ fn the_section_for_ossec_conf() {
     assert!(text("group").is_some_and(|g| !g.contains(' ') && g.contains("syscheck") && g.contains("sysmon_event1")));
 }
 
+/// The rules for CDB lists ask lists that `ossec.conf` names, and all of these are such as a
+/// pass writes by default. Wazuh does not start with a rule whose list it was not told of.
+#[test]
+fn the_rules_for_lists_and_their_section() {
+    let of = |file: &str| elements(&fs::read_to_string(packaging(file)).unwrap());
+    let names = |all: &[Element]| -> BTreeSet<String> {
+        let lists = all.iter().filter(|e| e.name == "list");
+        lists.map(|e| e.text.strip_prefix("etc/lists/misp-").expect("a list of ours").to_owned()).collect()
+    };
+    let (section, rules) = (of("ossec_lists.conf"), of("misp_list_rules.xml"));
+    let written: BTreeSet<String> = CdbList::DEFAULT.iter().map(|list| list.name().to_owned()).collect();
+    assert_eq!(names(&section), written);
+    assert_eq!(names(&rules), written);
+    let mut ids: Vec<String> = Rules::read().0.into_iter().map(|rule| rule.id).collect();
+    for (at, rule) in rules.iter().enumerate().filter(|(_, e)| e.name == "rule") {
+        let inner = |name: &str| rules.iter().find(|e| e.parent == Some(at) && e.name == name).expect("an element");
+        let list = inner("list");
+        // Prefixes are tried for addresses only.
+        let addresses = list.attributes.ends_with("lookup=\"address_match_key\"");
+        assert_eq!(addresses, list.text.ends_with("misp-ip"), "{}", list.attributes);
+        assert!(addresses || list.attributes.ends_with("lookup=\"match_key\""), "{}", list.attributes);
+        assert!(inner("description").text.contains("$("));
+        ids.push(rule.attributes.split('"').nth(1).expect("a number").to_owned());
+    }
+    let count = ids.len();
+    assert_eq!(ids.into_iter().collect::<BTreeSet<_>>().len(), count, "each number once");
+}
+
 /// The wrapper finds its configuration beside it, and hands all arguments on.
 #[test]
 fn the_wrapper_and_its_configuration() {
@@ -150,7 +179,7 @@ fn the_wrapper_and_its_configuration() {
     let shipped = Sources { file: Some(packaging("misp2memcached.yaml")), without_misp: true, ..Sources::default() };
     let shipped = config::load(&shipped).unwrap().config.wazuh;
     let default = config::Wazuh::default();
-    assert_eq!((shipped.queue, shipped.timeout), (default.queue, default.timeout));
+    assert_eq!((shipped.queue(), shipped.timeout), (default.queue(), default.timeout));
 }
 
 /// The page lists the fields of the default, in their order.

@@ -45,6 +45,26 @@ impl Networks {
         Networks::from_lengths(v4, v6)
     }
 
+    /// Adds the length of a network.
+    pub fn insert(&mut self, network: IpNet) {
+        let list = if network.addr().is_ipv4() { &mut self.v4 } else { &mut self.v6 };
+        let length = network.prefix_len();
+        if let Err(at) = list.binary_search_by(|held| length.cmp(held)) {
+            list.insert(at, length);
+        }
+    }
+
+    /// Adds those of `others`; whether one of them was new.
+    pub fn append(&mut self, others: &Networks) -> bool {
+        let all = Networks::from_lengths(
+            self.v4.iter().chain(&others.v4).copied(),
+            self.v6.iter().chain(&others.v6).copied(),
+        );
+        let more = *self != all;
+        *self = all;
+        more
+    }
+
     /// Whether no network is held at all.
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
@@ -119,6 +139,25 @@ mod tests {
         fn any_text(value in proptest::collection::vec(any::<u8>(), 0..60)) {
             let networks = Networks::parse(&value);
             prop_assert_eq!(&Networks::parse(networks.to_string().as_bytes()), &networks);
+        }
+
+        #[test]
+        fn one_by_one_or_all_at_once(lengths in proptest::collection::vec((any::<bool>(), 0u8..=32), 0..20), cut in 0usize..20) {
+            let network = |(v6, length): &(bool, u8)| {
+                IpNet::new(if *v6 { IpAddr::from([0u8; 16]) } else { IpAddr::from([0u8; 4]) }, *length).unwrap()
+            };
+            let of = |some: &[(bool, u8)]| {
+                let mut all = Networks::default();
+                some.iter().for_each(|one| all.insert(network(one)));
+                all
+            };
+            let side = |v6: bool| lengths.iter().filter(move |l| l.0 == v6).map(|l| l.1);
+            prop_assert_eq!(of(&lengths), Networks::from_lengths(side(false), side(true)));
+            let (first, second) = lengths.split_at(cut.min(lengths.len()));
+            let mut joined = of(first);
+            let more = joined.append(&of(second));
+            prop_assert_eq!(&joined, &of(&lengths));
+            prop_assert_eq!(more, joined != of(first));
         }
 
         #[test]

@@ -1,0 +1,237 @@
+//! Where the threads meet: a transport puts in what its messages ask for, the writer
+//! takes it out, and MISP's answers come in between.
+
+use super::counts::Counts;
+use super::decide::Rules;
+use super::pending::{Adds, Pending, Taken};
+use crate::misp::client::local_now;
+use crate::misp::fetch::Batch;
+use crate::misp::live::message;
+use crate::misp::live::source::Sink;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Unreadable messages that are logged one by one; further ones at each power of ten.
+const NAMED_UNREADABLE: u64 = 10;
+
+/// What an answer of MISP's brings.
+pub enum Fetched {
+    /// The attributes of some events.
+    Batch(Box<Batch>),
+    /// All came, or an error.
+    End(crate::error::Result<()>),
+}
+
+/// The meeting point.
+pub struct Inbox {
+    state: Mutex<State>,
+    news: Condvar,
+    /// Told when an answer was taken, for there is room for one.
+    room: Condvar,
+    rules: Rules,
+    /// MISP's clock less ours.
+    ahead: AtomicI64,
+}
+
+#[derive(Default)]
+struct State {
+    pending: Pending,
+    under_way: Option<Taken>,
+    fetched: Option<Fetched>,
+    /// The line came up since the writer last looked.
+    came_up: bool,
+    closed: bool,
+    /// A transport ended by itself, and why.
+    ended: Option<crate::error::Error>,
+    counts: Counts,
+}
+
+/// What there is to do.
+#[derive(Default)]
+pub struct Work {
+    /// Indicators to add.
+    pub adds: Option<Adds>,
+    /// Events that go.
+    pub gone: Vec<u64>,
+    /// Something that MISP answered.
+    pub fetched: Option<Fetched>,
+    /// The line came up: what was sent before is lost.
+    pub came_up: bool,
+    /// Any event may have changed.
+    pub everything: bool,
+    /// When the first event has to be asked for.
+    pub next_look: Option<Instant>,
+    /// The transport cannot go on.
+    pub ended: Option<crate::error::Error>,
+}
+
+impl Work {
+    fn is_something(&self) -> bool {
+        self.adds.is_some() || !self.gone.is_empty() || self.fetched.is_some() || self.came_up || self.ended.is_some()
+    }
+}
+
+impl Inbox {
+    /// An empty one. Messages of a transport that is `unordered` may overtake each other.
+    pub fn new(rules: Rules, unordered: bool) -> Inbox {
+        let mut state = State::default();
+        state.pending.unordered = unordered;
+        state.counts.started = local_now();
+        Inbox { state: Mutex::new(state), news: Condvar::new(), room: Condvar::new(), rules, ahead: AtomicI64::new(0) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// MISP's clock is so many seconds before ours.
+    pub fn set_ahead(&self, seconds: i64) {
+        self.ahead.store(seconds, Ordering::Relaxed);
+    }
+
+    /// Waits until there is something to do, or until `until`. `open`: indicators and
+    /// events are taken; else they wait.
+    pub fn take(&self, until: Instant, open: bool) -> Work {
+        let mut state = self.state();
+        loop {
+            let mut work = Work {
+                fetched: state.fetched.take(),
+                came_up: std::mem::take(&mut state.came_up),
+                ended: state.ended.take(),
+                ..Work::default()
+            };
+            if open {
+                work.adds = state.pending.take_adds();
+                work.gone = state.pending.take_gone();
+            }
+            work.everything = state.pending.wants_everything();
+            work.next_look = state.pending.next_look();
+            if work.fetched.is_some() {
+                self.room.notify_all();
+            }
+            let now = Instant::now();
+            let wake = until.min(work.next_look.filter(|_| open && state.under_way.is_none()).unwrap_or(until));
+            if work.is_something() || now >= wake {
+                return work;
+            }
+            state = self.news.wait_timeout(state, wake - now).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Does something with what waits.
+    pub fn pending<T>(&self, job: impl FnOnce(&mut Pending) -> T) -> T {
+        job(&mut self.state().pending)
+    }
+
+    /// Does something with the counts.
+    pub fn counts<T>(&self, job: impl FnOnce(&mut Counts) -> T) -> T {
+        job(&mut self.state().counts)
+    }
+
+    /// The events to ask MISP for now, `most` of them; none while others are asked for.
+    pub fn begin_look(&self, now: Instant, most: usize) -> Option<Vec<u64>> {
+        let mut state = self.state();
+        if state.under_way.is_some() {
+            return None;
+        }
+        let taken = state.pending.take_looks(now, most);
+        if taken.is_empty() {
+            return None;
+        }
+        let events = taken.events().collect();
+        state.under_way = Some(taken);
+        Some(events)
+    }
+
+    /// MISP was asked for what was taken; or not, and `failed` says whether it was tried.
+    pub fn end_look(&self, asked: bool, failed: bool, now: Instant) {
+        let mut state = self.state();
+        if let Some(taken) = state.under_way.take() {
+            if asked { state.pending.looked(taken, now) } else { state.pending.put_back(taken, failed, now) }
+        }
+        state.fetched = None;
+        self.room.notify_all();
+    }
+
+    /// Hands over what MISP answered, as soon as there is room; false where nobody wants it.
+    pub fn fetched(&self, fetched: Fetched) -> bool {
+        let mut state = self.state();
+        while state.fetched.is_some() && state.under_way.is_some() && !state.closed {
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.under_way.is_none() || state.closed {
+            return false;
+        }
+        state.fetched = Some(fetched);
+        self.news.notify_all();
+        true
+    }
+
+    /// The transport ended by itself.
+    pub fn end(&self, why: crate::error::Error) {
+        self.state().ended = Some(why);
+        self.news.notify_all();
+    }
+
+    /// Nobody takes anything any more.
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.room.notify_all();
+        self.news.notify_all();
+    }
+}
+
+impl Sink for Inbox {
+    fn message(&self, number: u64, json: &[u8]) {
+        let now = local_now();
+        let message = match message::read(json) {
+            Ok(message) => message,
+            Err(broken) => {
+                self.unreadable(&broken.to_string());
+                return self.pending(|p| p.put(number, super::decide::Step::Nothing, Instant::now()));
+            }
+        };
+        let misp_now = now.saturating_add_signed(self.ahead.load(Ordering::Relaxed));
+        let step = self.rules.step(&message, misp_now);
+        let mut state = self.state();
+        state.counts.count(&message, now);
+        state.pending.put(number, step, Instant::now());
+        drop(state);
+        self.news.notify_all();
+    }
+
+    fn unreadable(&self, why: &str) {
+        let count = self.counts(|counts| {
+            counts.unreadable += 1;
+            counts.last_message = local_now();
+            counts.unreadable
+        });
+        if count <= NAMED_UNREADABLE || 10_u64.pow(count.ilog10()) == count {
+            log::warn!("a message cannot be read: {why} ({count} so far)");
+        }
+    }
+
+    fn up(&self) {
+        let mut state = self.state();
+        state.came_up = true;
+        state.counts.up = true;
+        state.counts.connects += 1;
+        drop(state);
+        self.news.notify_all();
+    }
+
+    fn down(&self, why: &str) {
+        log::warn!("no messages come: {why}");
+        self.counts(|counts| {
+            counts.disconnects += u64::from(counts.up);
+            counts.up = false;
+            counts.last_error = why.to_owned();
+        });
+    }
+
+    fn settled(&self) -> u64 {
+        let state = self.state();
+        state.pending.settled(state.under_way.as_ref())
+    }
+}

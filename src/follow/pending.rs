@@ -1,0 +1,412 @@
+//! What messages asked for and what is not done yet: coalesced by event, and bounded.
+//! Pure: the moment is always handed in.
+//!
+//! Nothing is forgotten where there is too much: indicators to add become events to ask
+//! MISP for, and too many of those become one full pass.
+
+use super::decide::Step;
+use crate::indicator::{MispType, Namespace};
+use crate::pass::between::Fresh;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Bytes of indicators that wait to be added, about; a burst beyond it costs less to
+/// fetch than to remember.
+const MAX_ADD_BYTES: usize = 8 * 1024 * 1024;
+
+/// Events that wait to be asked for or to go; beyond it the whole of MISP is.
+const MAX_EVENTS: usize = 50_000;
+
+/// Bytes that one indicator takes beside its value.
+const FRESH_BYTES: usize = size_of::<Fresh>() + 16;
+
+/// So long an added indicator is believed against an answer without it: that of a
+/// MISP whose transaction was not over yet.
+const RECENT: Duration = Duration::from_secs(5);
+
+/// Indicators that are remembered for that.
+const MAX_RECENT: usize = 20_000;
+
+/// When MISP is asked for an event after a message. MISP sends its message inside the
+/// transaction that makes it true (CakePHP saves so), hence not at once; and once more,
+/// for a transaction that took longer.
+const SOON: &[Duration] = &[Duration::from_millis(250), Duration::from_secs(5)];
+
+/// After an event was published: its flag is set at the end of all that publishing does.
+const LATE: &[Duration] = &[Duration::from_millis(250), Duration::from_secs(2), Duration::from_secs(8)];
+
+/// To make sure of what was applied as the message said.
+const SURE: &[Duration] = &[Duration::from_secs(5)];
+
+/// When an event is asked for again that MISP could not be asked for.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// All that waits.
+#[derive(Debug, Default)]
+pub struct Pending {
+    adds: BTreeMap<u64, Vec<Fresh>>,
+    bytes: usize,
+    /// Number and arrival of the first message among them.
+    first_add: Option<(u64, Instant)>,
+    gone: BTreeMap<u64, u64>,
+    looks: BTreeMap<u64, Look>,
+    everything: Option<u64>,
+    /// The first message of what the writer has taken and not done yet.
+    taken: Option<u64>,
+    /// The last message that was put in.
+    last: u64,
+    /// Indicators that messages brought lately, and when.
+    recent: BTreeMap<(u64, Namespace, MispType, String), Instant>,
+    /// The transport may bring an event's messages in another order than MISP sent them.
+    pub unordered: bool,
+}
+
+/// An event to ask MISP for.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    due: Instant,
+    rest: &'static [Duration],
+    /// The first message that waits for it; `None` where it only makes sure.
+    number: Option<u64>,
+}
+
+/// Events that MISP is being asked for.
+#[derive(Debug, Default)]
+pub struct Taken(BTreeMap<u64, Look>);
+
+impl Taken {
+    /// The events, ascending.
+    pub fn events(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.keys().copied()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Indicators to add, by event.
+#[derive(Debug)]
+pub struct Adds {
+    /// The indicators.
+    pub events: BTreeMap<u64, Vec<Fresh>>,
+    /// When the first of their messages came.
+    pub since: Instant,
+}
+
+impl Pending {
+    /// A message with this number asks for this.
+    pub fn put(&mut self, number: u64, step: Step, now: Instant) {
+        self.last = self.last.max(number);
+        match step {
+            Step::Nothing => {}
+            Step::Add { event, fresh, look } => {
+                fresh.iter().for_each(|f| self.remember(event, f, now));
+                self.bytes += fresh.iter().map(|f| f.value.len() + FRESH_BYTES).sum::<usize>();
+                self.adds.entry(event).or_default().extend(fresh);
+                self.first_add.get_or_insert((number, now));
+                if look {
+                    self.look(event, Some(number), SOON, now);
+                } else if self.unordered {
+                    self.look(event, None, SURE, now);
+                }
+                if self.bytes > MAX_ADD_BYTES {
+                    self.adds_to_looks(now);
+                }
+            }
+            Step::Look { event, late, withdrawn } => {
+                for f in withdrawn {
+                    self.recent.remove(&(event, f.namespace, f.kind, f.value));
+                }
+                self.look(event, Some(number), if late { LATE } else { SOON }, now);
+            }
+            Step::Gone(event) => {
+                self.adds.remove(&event);
+                self.looks.remove(&event);
+                self.gone.entry(event).or_insert(number);
+            }
+            Step::Everything => self.all(number),
+        }
+        if self.looks.len() + self.gone.len() > MAX_EVENTS {
+            let first = self.looks.values().filter_map(|l| l.number).chain(self.gone.values().copied()).min();
+            self.all(first.unwrap_or(number));
+            self.looks.clear();
+            self.gone.clear();
+        }
+    }
+
+    /// An answer that MISP is about to give may be older than this message.
+    fn remember(&mut self, event: u64, fresh: &Fresh, now: Instant) {
+        if self.recent.len() >= MAX_RECENT {
+            self.forget(now);
+        }
+        if self.recent.len() < MAX_RECENT {
+            self.recent.insert((event, fresh.namespace, fresh.kind, fresh.value.clone()), now);
+        }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.recent.retain(|_, at| now.saturating_duration_since(*at) < RECENT);
+    }
+
+    /// The indicators of an event that messages brought so lately that an answer of
+    /// MISP's without them does not count. A look that takes long keeps what came since
+    /// it began.
+    pub fn recent(&self, event: u64) -> impl Iterator<Item = Fresh> + '_ {
+        let all = self.recent.range((event, Namespace::ALL[0], MispType::first(), String::new())..);
+        all.take_while(move |((of, ..), _)| *of == event).map(|((_, namespace, kind, value), _)| Fresh {
+            namespace: *namespace,
+            kind: *kind,
+            timestamp: 0,
+            value: value.clone(),
+        })
+    }
+
+    fn all(&mut self, number: u64) {
+        self.everything = Some(self.everything.map_or(number, |first| first.min(number)));
+    }
+
+    fn look(&mut self, event: u64, number: Option<u64>, delays: &'static [Duration], now: Instant) {
+        let Some((first, rest)) = delays.split_first() else { return };
+        let wanted = Look { due: now + *first, rest, number };
+        let look = self.looks.entry(event).or_insert(wanted);
+        look.due = look.due.min(wanted.due);
+        if wanted.rest.len() > look.rest.len() {
+            look.rest = wanted.rest;
+        }
+        look.number = look.number.into_iter().chain(number).min();
+    }
+
+    fn adds_to_looks(&mut self, now: Instant) {
+        let number = self.first_add.take().map(|(number, _)| number);
+        self.bytes = 0;
+        for event in std::mem::take(&mut self.adds).into_keys() {
+            self.look(event, number, SOON, now);
+        }
+    }
+
+    /// What was added to these events has to be made sure of.
+    pub fn make_sure(&mut self, events: impl IntoIterator<Item = u64>, now: Instant) {
+        events.into_iter().for_each(|event| self.look(event, None, SURE, now));
+    }
+
+    /// The indicators to add; [`Pending::done`] has to follow.
+    pub fn take_adds(&mut self) -> Option<Adds> {
+        let (number, since) = self.first_add.take()?;
+        self.bytes = 0;
+        self.taken = Some(self.taken.map_or(number, |first| first.min(number)));
+        Some(Adds { events: std::mem::take(&mut self.adds), since })
+    }
+
+    /// The events that go; [`Pending::done`] has to follow.
+    pub fn take_gone(&mut self) -> Vec<u64> {
+        let gone = std::mem::take(&mut self.gone);
+        self.taken = self.taken.into_iter().chain(gone.values().copied()).min();
+        gone.into_keys().collect()
+    }
+
+    /// What was taken is in ledger and memcached.
+    pub fn done(&mut self) {
+        self.taken = None;
+    }
+
+    /// Events that were to go and could not: MISP is asked for them.
+    pub fn put_gone_back(&mut self, events: &[u64], now: Instant) {
+        events.iter().for_each(|event| self.look(*event, self.taken, SOON, now));
+    }
+
+    /// When the first event has to be asked for.
+    pub fn next_look(&self) -> Option<Instant> {
+        self.looks.values().map(|look| look.due).min()
+    }
+
+    /// The events that are due, `most` of them.
+    pub fn take_looks(&mut self, now: Instant, most: usize) -> Taken {
+        self.forget(now);
+        let due: Vec<u64> = self.looks.iter().filter(|(_, l)| l.due <= now).map(|(e, _)| *e).take(most).collect();
+        Taken(due.into_iter().filter_map(|event| Some((event, self.looks.remove(&event)?))).collect())
+    }
+
+    /// MISP was asked for these; some have to be asked for again.
+    pub fn looked(&mut self, taken: Taken, now: Instant) {
+        for (event, look) in taken.0 {
+            self.look(event, None, look.rest, now);
+        }
+    }
+
+    /// MISP was not asked for these, and will be: at once, or in a while after a failure.
+    pub fn put_back(&mut self, taken: Taken, failed: bool, now: Instant) {
+        let due = if failed { now + RETRY } else { now };
+        for (event, before) in taken.0 {
+            let look = self.looks.entry(event).or_insert(Look { due, ..before });
+            look.number = look.number.into_iter().chain(before.number).min();
+        }
+    }
+
+    /// Whether a full pass is asked for.
+    pub fn wants_everything(&self) -> bool {
+        self.everything.is_some()
+    }
+
+    /// A full pass was made, which began when `number` was the last message.
+    pub fn everything_done(&mut self, number: u64) {
+        if self.everything.is_some_and(|first| first <= number) {
+            self.everything = None;
+        }
+    }
+
+    /// The last message that was put in.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The last message before which nothing waits, `under_way` being asked for.
+    pub fn settled(&self, under_way: Option<&Taken>) -> u64 {
+        let looks = self.looks.values().chain(under_way.into_iter().flat_map(|t| t.0.values()));
+        let waiting = looks
+            .filter_map(|look| look.number)
+            .chain(self.gone.values().copied())
+            .chain(self.first_add.map(|(number, _)| number))
+            .chain(self.everything)
+            .chain(self.taken);
+        waiting.min().map_or(self.last, |first| first.saturating_sub(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(event: u64, value: &str, look: bool) -> Step {
+        let kind = MispType::from_name("url").unwrap();
+        let fresh = vec![Fresh { namespace: Namespace::Url, kind, timestamp: 1, value: value.into() }];
+        Step::Add { event, fresh, look }
+    }
+
+    fn look(event: u64) -> Step {
+        Step::Look { event, late: false, withdrawn: Vec::new() }
+    }
+
+    fn events(taken: &Taken) -> Vec<u64> {
+        taken.events().collect()
+    }
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn messages_are_coalesced_and_asked_for_twice() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        for number in 1..=100 {
+            pending.put(number, look(7), now + MS * number as u32);
+        }
+        assert!(
+            pending.take_looks(now + SOON[0], 9).is_empty(),
+            "the first message counts, and it came a moment later"
+        );
+        let taken = pending.take_looks(now + SOON[0] + MS, 9);
+        assert_eq!((events(&taken), pending.settled(Some(&taken))), (vec![7], 0));
+        let asked = now + Duration::from_secs(1);
+        pending.looked(taken, asked);
+        assert_eq!((pending.settled(None), pending.next_look()), (100, Some(asked + SOON[1])));
+        let taken = pending.take_looks(asked + SOON[1], 9);
+        pending.looked(taken, asked);
+        assert_eq!(pending.next_look(), None);
+    }
+
+    #[test]
+    fn what_was_settled() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        pending.put(1, Step::Nothing, now);
+        assert_eq!(pending.settled(None), 1);
+        pending.put(2, add(5, "a", false), now);
+        pending.put(3, look(6), now);
+        pending.put(4, Step::Gone(8), now);
+        assert_eq!(pending.settled(None), 1);
+        let adds = pending.take_adds().unwrap();
+        assert_eq!((adds.events.len(), pending.settled(None)), (1, 1));
+        pending.done();
+        assert_eq!(pending.settled(None), 2);
+        let taken = pending.take_looks(now + SOON[0], 9);
+        assert_eq!((pending.settled(Some(&taken)), pending.settled(None)), (2, 3));
+        pending.put_back(taken, true, now);
+        assert_eq!((pending.settled(None), pending.next_look()), (2, Some(now + RETRY)));
+        let taken = pending.take_looks(now + RETRY, 9);
+        pending.looked(taken, now);
+        assert_eq!((pending.settled(None), pending.take_gone()), (3, vec![8]));
+        assert_eq!(pending.settled(None), 3);
+        pending.done();
+        pending.put(9, Step::Everything, now);
+        assert_eq!(pending.settled(None), 8);
+        pending.everything_done(8);
+        assert!(pending.wants_everything());
+        pending.everything_done(9);
+        assert_eq!(pending.settled(None), 9);
+    }
+
+    #[test]
+    fn an_event_that_goes_takes_what_waits_with_it() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        pending.put(1, add(5, "a", true), now);
+        pending.put(2, Step::Gone(5), now);
+        assert!(pending.take_adds().is_none_or(|adds| adds.events.is_empty()));
+        assert_eq!((pending.next_look(), pending.take_gone()), (None, vec![5]));
+    }
+
+    #[test]
+    fn too_many_indicators_become_events_to_ask_for() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        let value = "x".repeat(60_000);
+        for number in 1..=1000 {
+            pending.put(number, add(number % 10, &value, false), now);
+            assert!(pending.bytes <= MAX_ADD_BYTES + value.len() + FRESH_BYTES);
+        }
+        let taken = pending.take_looks(now + SOON[0], 100);
+        assert_eq!(events(&taken), (0..10).collect::<Vec<_>>());
+        assert_eq!(pending.settled(Some(&taken)), 0);
+        pending.looked(taken, now);
+        assert!(pending.settled(None) > 0 && pending.settled(None) < 1000, "the last ones wait to be added");
+    }
+
+    #[test]
+    fn too_many_events_become_a_full_pass() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        for number in 1..=2 * MAX_EVENTS as u64 {
+            let step = if number % 2 == 0 { Step::Gone(number) } else { look(number) };
+            pending.put(number, step, now);
+            assert!(pending.looks.len() + pending.gone.len() <= MAX_EVENTS);
+        }
+        assert!(pending.wants_everything());
+        assert_eq!(pending.settled(None), 0);
+    }
+
+    #[test]
+    fn what_came_lately_is_believed_until_it_is_withdrawn() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        let values = |pending: &Pending, event| pending.recent(event).map(|f| f.value).collect::<Vec<_>>();
+        for (number, value) in (1..).zip(["b", "a"]) {
+            pending.put(number, add(5, value, false), now);
+            pending.put(number, add(6, value, false), now);
+        }
+        assert_eq!((values(&pending, 5), values(&pending, 4)), (vec!["a".into(), "b".into()], vec![]));
+        let Step::Add { fresh, .. } = add(5, "a", false) else { unreachable!() };
+        pending.put(9, Step::Look { event: 5, late: false, withdrawn: fresh }, now);
+        assert_eq!((values(&pending, 5), values(&pending, 6).len()), (vec!["b".to_owned()], 2));
+        pending.take_looks(now + RECENT - MS, 9);
+        assert_eq!(values(&pending, 5), ["b"]);
+        pending.take_looks(now + RECENT, 9);
+        assert_eq!((values(&pending, 5).len(), values(&pending, 6).len()), (0, 0));
+    }
+
+    #[test]
+    fn what_may_come_in_another_order_is_made_sure_of() {
+        let (mut pending, now) = (Pending { unordered: true, ..Pending::default() }, Instant::now());
+        pending.put(1, add(5, "a", false), now);
+        assert_eq!(pending.next_look(), Some(now + SURE[0]));
+        pending.take_adds();
+        pending.done();
+        assert_eq!(pending.settled(None), 1, "it is done; this only makes sure");
+        pending.make_sure([6], now);
+        assert_eq!(events(&pending.take_looks(now + SURE[0], 9)), [5, 6]);
+    }
+}

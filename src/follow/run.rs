@@ -1,0 +1,459 @@
+//! The one writer: messages, MISP's answers and passes, one after the other.
+
+use super::decide::Rules;
+use super::inbox::{Fetched, Inbox, Work};
+use super::look::{self, Look};
+use super::notify::Notify;
+use super::pending::Adds;
+use crate::atomic_file;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::interrupt;
+use crate::ledger::header::Header;
+use crate::lock::Lock;
+use crate::misp::client::{Client, local_now};
+use crate::misp::live::source::Stop;
+use crate::misp::live::transport::Transport;
+use crate::misp::query::Query;
+use crate::pass::between::Between;
+use crate::pass::progress::Progress;
+use crate::pass::run::{self as pass, Options};
+use crate::pass::writer::Since;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a signal may go unnoticed.
+const ROUND: Duration = Duration::from_millis(200);
+
+/// How often memcached is asked whether it still has what it was given.
+const PING: Duration = Duration::from_secs(10);
+
+/// How long the first pass waits for the line: one that comes up later needs a pass of its own.
+const FIRST_LINE: Duration = Duration::from_secs(2);
+
+/// The wait after a pass that failed; it doubles with each further one.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+
+/// No such wait is longer.
+const MAX_RETRY: Duration = Duration::from_secs(300);
+
+/// Events that MISP is asked for in one go.
+const LOOKED_AT: usize = 2_000;
+
+/// MISP is asked for events at most a tenth of the time, so that a very large one that
+/// is edited again and again does not keep it busy.
+const REST: u32 = 9;
+
+/// The longest of these rests.
+const MAX_REST: Duration = Duration::from_secs(60);
+
+/// How often what was counted is written down.
+const WRITTEN: Duration = Duration::from_secs(10);
+
+/// Name of the file in the state directory that says how `follow` is doing.
+pub const FILE_NAME: &str = "follow.json";
+
+/// Follows MISP's messages until a signal comes.
+///
+/// # Errors
+/// [`Kind::Config`]: neither `zmq` nor `kafka` is configured, or this program was built
+/// without it; [`Kind::Locked`], [`Kind::CannotWrite`]; and [`Kind::Refused`] where the
+/// first pass meets it.
+pub fn run(config: &Config, directory: &Path) -> Result<()> {
+    let transport = Transport::of(config)?;
+    let lock = pass::lock(directory)?;
+    let notify = Notify::from_environment();
+    let inbox = Arc::new(Inbox::new(Rules::new(config), transport.is_unordered()));
+    let stop = Stop::default();
+    let source = {
+        let (inbox, stop, transport) = (Arc::clone(&inbox), stop.clone(), transport.clone());
+        thread::spawn(move || {
+            if let Err(e) = transport.run(&*inbox, &stop) {
+                inbox.end(e);
+            }
+        })
+    };
+    let now = Instant::now();
+    let mut writer = Writer {
+        config,
+        directory,
+        lock: &lock,
+        inbox: &inbox,
+        notify: &notify,
+        client: Client::new(&config.misp)?,
+        between: None,
+        ahead: 0,
+        next_pass: now,
+        failures: 0,
+        first: true,
+        next_ping: now,
+        next_look: now,
+        next_written: now,
+        changed: None,
+        last_falco: None,
+        look: None,
+    };
+    let result = writer.run();
+    notify.stopping();
+    stop.now();
+    // The source may still have offsets to commit for what was settled at the end.
+    let _ = source.join();
+    inbox.close();
+    writer.write_counts();
+    if result.is_ok() {
+        // Who ended it knows that it does not run.
+        let _ = std::fs::remove_file(directory.join(FILE_NAME));
+    }
+    result
+}
+
+struct Writer<'a> {
+    config: &'a Config,
+    directory: &'a Path,
+    lock: &'a Lock,
+    inbox: &'a Arc<Inbox>,
+    notify: &'a Notify,
+    client: Client,
+    /// `None` before the first pass, and where memcached is away.
+    between: Option<Between<'a>>,
+    /// MISP's clock less ours.
+    ahead: i64,
+    next_pass: Instant,
+    /// Passes that failed, in a row.
+    failures: u32,
+    first: bool,
+    next_ping: Instant,
+    next_look: Instant,
+    next_written: Instant,
+    /// Since when Falco's files may be out of date.
+    changed: Option<Instant>,
+    last_falco: Option<Instant>,
+    look: Option<UnderWay>,
+}
+
+/// Events that MISP is being asked for.
+struct UnderWay {
+    begun: Instant,
+    /// Known events that came without a row.
+    vanished: Vec<(u64, Header)>,
+}
+
+impl Writer<'_> {
+    fn run(&mut self) -> Result<()> {
+        self.wait_for_line()?;
+        while !interrupt::requested() {
+            self.notify.round();
+            let now = Instant::now();
+            if now >= self.next_written {
+                self.write_counts();
+            }
+            if now >= self.next_pass {
+                self.pass(false)?;
+                continue;
+            }
+            if now >= self.next_ping {
+                self.ping(now);
+            }
+            self.falco(now)?;
+            let open = self.between.is_some();
+            let until = [Some(self.next_pass), Some(self.next_ping), self.falco_due()].into_iter().flatten().min();
+            let until = until.unwrap_or(now).min(now + ROUND);
+            let work = self.inbox.take(until, open);
+            self.work(work)?;
+        }
+        // What was taken in is brought to its end.
+        let rest = self.inbox.take(Instant::now(), self.between.is_some());
+        self.apply(rest.adds, &rest.gone)?;
+        self.between.as_mut().map_or(Ok(()), Between::settle)
+    }
+
+    /// A pass that begins before the line is up would have to be made again.
+    fn wait_for_line(&mut self) -> Result<()> {
+        let until = Instant::now() + FIRST_LINE;
+        while !interrupt::requested() && Instant::now() < until {
+            let work = self.inbox.take(until.min(Instant::now() + ROUND), false);
+            if let Some(e) = work.ended {
+                return Err(e);
+            }
+            if work.came_up {
+                log::info!("messages come");
+                break;
+            }
+            if self.inbox.counts(|c| !c.last_error.is_empty()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, work: Work) -> Result<()> {
+        if let Some(e) = work.ended {
+            return Err(e);
+        }
+        if work.came_up {
+            log::info!("messages come (again): a pass finds what was missed");
+            self.next_pass = Instant::now();
+        }
+        self.apply(work.adds, &work.gone)?;
+        match work.fetched {
+            Some(Fetched::Batch(batch)) => {
+                let since = self.since(batch.events.iter().copied());
+                if let (Some(between), Some(look)) = (&mut self.between, &mut self.look) {
+                    let absorbed = between.absorb(*batch, since);
+                    self.changed.get_or_insert_with(Instant::now);
+                    match absorbed {
+                        Ok(vanished) => look.vanished.extend(vanished),
+                        Err(e) => self.stumble(e)?,
+                    }
+                }
+            }
+            Some(Fetched::End(result)) => self.looked(result)?,
+            None => {}
+        }
+        if work.everything && self.failures == 0 {
+            return self.pass(true);
+        }
+        let now = Instant::now();
+        if work.next_look.is_some_and(|due| due <= now) && now >= self.next_look && self.look.is_none() {
+            self.begin_look(now)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, adds: Option<Adds>, gone: &[u64]) -> Result<()> {
+        let Some(between) = &mut self.between else { return Ok(()) };
+        if adds.is_none() && gone.is_empty() {
+            return Ok(());
+        }
+        self.changed.get_or_insert_with(Instant::now);
+        let mut done = Ok(());
+        if let Some(Adds { events, since }) = adds {
+            let count: usize = events.values().map(Vec::len).sum();
+            done = between.add(events).map(|unknown| {
+                self.inbox.pending(|p| p.make_sure(unknown, Instant::now()));
+                self.inbox.counts(|c| {
+                    c.added += count as u64;
+                    c.lagged(since.elapsed().as_secs_f64());
+                });
+            });
+        }
+        if done.is_ok() && !gone.is_empty() {
+            done = between.remove(gone);
+        }
+        // What failed is marked in the ledger and repaired by the next pass; but an event
+        // that goes is not.
+        if done.is_err() {
+            let now = Instant::now();
+            self.inbox.pending(|p| p.put_gone_back(gone, now));
+        }
+        self.inbox.pending(|p| p.done());
+        done.or_else(|e| self.stumble(e))
+    }
+
+    /// memcached is away: a pass puts it right when it is back. What else fails ends the run.
+    fn stumble(&mut self, e: Error) -> Result<()> {
+        if e.kind() != Kind::Unavailable {
+            return Err(e);
+        }
+        log::warn!("{e}; what waits is applied when memcached is back");
+        self.inbox.counts(|c| c.last_error = e.to_string());
+        self.close_between();
+        self.next_pass = Instant::now() + FIRST_RETRY.min(ROUND);
+        Ok(())
+    }
+
+    fn close_between(&mut self) {
+        self.between = None;
+        self.give_up_look(false);
+    }
+
+    fn give_up_look(&mut self, failed: bool) {
+        if self.look.take().is_some() {
+            self.inbox.end_look(false, failed, Instant::now());
+        }
+    }
+
+    fn begin_look(&mut self, now: Instant) -> Result<()> {
+        let Some(between) = &mut self.between else { return Ok(()) };
+        let Some(events) = self.inbox.begin_look(now, LOOKED_AT) else { return Ok(()) };
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for event in &events {
+            if between.knows(*event)? { known.push(*event) } else { unknown.push(*event) }
+        }
+        let misp_now = between.now();
+        let misp = &self.config.misp;
+        self.inbox.counts(|c| c.looks += 1);
+        self.look = Some(UnderWay { begun: now, vanished: Vec::new() });
+        look::begin(
+            Look {
+                client: self.client.clone(),
+                query: Query::new(self.config, misp_now),
+                known,
+                window: misp_now.saturating_sub(misp.initial_event_timestamp.as_secs()),
+                unknown,
+                connections: misp.connections,
+                page_size: misp.page_size,
+                directory: self.directory.to_owned(),
+            },
+            Arc::clone(self.inbox),
+        );
+        Ok(())
+    }
+
+    /// What messages brought of these events so lately that MISP's answer may not have it yet.
+    fn since(&self, events: impl Iterator<Item = u64>) -> Since {
+        let mut since = Since::default();
+        self.inbox.pending(|p| {
+            for event in events {
+                p.recent(event).for_each(|fresh| since.add(event, &fresh.record()));
+            }
+        });
+        since
+    }
+
+    /// MISP has answered, or not.
+    fn looked(&mut self, result: Result<()>) -> Result<()> {
+        let Some(UnderWay { begun, vanished, .. }) = self.look.take() else { return Ok(()) };
+        let now = Instant::now();
+        self.next_look = now + ((now - begun) * REST).min(MAX_REST);
+        self.inbox.end_look(result.is_ok(), result.is_err(), now);
+        if let Err(e) = result {
+            if e.kind() != Kind::Interrupted {
+                log::warn!("MISP was asked for events that messages are about: {e}; they are asked for again");
+                self.inbox.counts(|c| {
+                    c.failed_looks += 1;
+                    c.last_error = e.to_string();
+                });
+            }
+            return Ok(());
+        }
+        let since = self.since(vanished.iter().map(|(event, _)| *event));
+        let Some(between) = self.between.as_mut().filter(|_| !vanished.is_empty()) else { return Ok(()) };
+        if self.config.misp.published {
+            // An edit unpublishes an event; what was loaded stays for the grace.
+            return between.mark_unpublished(&vanished);
+        }
+        match between.drop_vanished(&vanished, &since) {
+            Err(e) if e.kind() == Kind::Untrusted => {
+                log::warn!("{e}; the next pass decides");
+                Ok(())
+            }
+            Err(e) => self.stumble(e),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn ping(&mut self, now: Instant) {
+        self.next_ping = now + PING;
+        if self.between.as_mut().is_some_and(Between::is_unwell) {
+            log::info!("a memcached server is back, or lost its keys: a pass makes it right");
+            self.close_between();
+            self.next_pass = now;
+        }
+    }
+
+    fn pass(&mut self, full: bool) -> Result<()> {
+        if let Some(between) = &mut self.between {
+            between.settle()?;
+        }
+        self.close_between();
+        let begun = self.inbox.pending(|p| p.last());
+        let started = local_now();
+        self.notify.in_pass(true);
+        let options = Options { full, ..Options::default() };
+        let result = pass::run_under(self.lock, self.config, self.directory, options, &Progress::new(false));
+        self.notify.in_pass(false);
+        let now = Instant::now();
+        self.next_ping = now + PING;
+        let passed = result.map(|report| {
+            report.warnings().iter().for_each(|w| log::warn!("{w}"));
+            log::info!("{}", report.line());
+            self.ahead = report.misp_time.cast_signed().saturating_sub(started.cast_signed());
+        });
+        let opened = match passed {
+            Err(e) if self.is_fatal(&e) => return Err(e),
+            passed => {
+                let opened = Between::open(self.config, self.directory, self.ahead);
+                passed.and(opened.map(|between| self.between = between))
+            }
+        };
+        self.inbox.set_ahead(self.ahead);
+        match opened {
+            Ok(()) => {
+                (self.failures, self.first) = (0, false);
+                self.next_pass = now + self.config.misp.refresh_event_timestamp.duration();
+                (self.changed, self.last_falco) = (None, Some(now));
+                self.inbox.pending(|p| {
+                    if full {
+                        p.everything_done(begun)
+                    }
+                });
+                self.inbox.counts(|c| {
+                    c.passes += 1;
+                    c.last_pass = local_now();
+                });
+            }
+            Err(e) if self.is_fatal(&e) => return Err(e),
+            Err(e) if e.kind() == Kind::Interrupted => {}
+            Err(e) => {
+                let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(MAX_RETRY);
+                self.failures += 1;
+                self.next_pass = now + wait;
+                log::error!("the pass failed: {e}; the next one is in {} s", wait.as_secs());
+                self.inbox.counts(|c| {
+                    c.failed_passes += 1;
+                    c.last_error = e.to_string();
+                });
+            }
+        }
+        // Also where MISP is away: messages are applied, and passes go on being tried.
+        self.notify.ready();
+        self.write_counts();
+        Ok(())
+    }
+
+    /// Whether there is no use in going on.
+    fn is_fatal(&self, e: &Error) -> bool {
+        match e.kind() {
+            Kind::Unavailable | Kind::Untrusted | Kind::Interrupted => false,
+            // A key that worked may work again.
+            Kind::Refused => self.first,
+            Kind::Usage | Kind::Bug | Kind::CannotWrite | Kind::Locked | Kind::Config => true,
+        }
+    }
+
+    fn falco_due(&self) -> Option<Instant> {
+        let since = self.changed.filter(|_| self.config.falco.enabled && self.between.is_some())?;
+        let interval = self.config.falco.min_interval.duration();
+        Some(self.last_falco.map_or(since, |last| (last + interval).max(since)))
+    }
+
+    fn falco(&mut self, now: Instant) -> Result<()> {
+        if self.falco_due().is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        (self.changed, self.last_falco) = (None, Some(now));
+        let Some(between) = &self.between else { return Ok(()) };
+        let written = between.write_falco()?.map(|falco| falco.written).unwrap_or_default();
+        if !written.is_empty() {
+            log::info!("written for Falco: {}", written.join(", "));
+        }
+        Ok(())
+    }
+
+    /// Writes down what was counted, for `status`, and tells systemd.
+    fn write_counts(&mut self) {
+        self.next_written = Instant::now() + WRITTEN;
+        let counts = self.inbox.counts(|c| {
+            c.now = local_now();
+            c.clone()
+        });
+        self.notify.status(&counts.line());
+        let text = serde_json::to_vec(&counts).unwrap_or_default();
+        if let Err(e) = atomic_file::replace_if_changed(&self.directory.join(FILE_NAME), &text, 0o644) {
+            log::warn!("{e}");
+        }
+    }
+}
