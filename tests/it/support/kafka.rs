@@ -47,7 +47,8 @@ impl Cluster {
     pub fn section(&self, topics: &[&str], more: &[(&str, &str)]) -> Kafka {
         let mut yaml =
             format!("topics: {topics:?}\npoll_interval: 0.05\nconfig:\n  bootstrap.servers: {}\n", self.servers());
-        for (name, value) in more {
+        // The mock takes this time for every change of a group.
+        for (name, value) in [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "200")].iter().chain(more) {
             writeln!(yaml, "  {name}: \"{value}\"").unwrap();
         }
         serde_yaml::from_str(&yaml).unwrap()

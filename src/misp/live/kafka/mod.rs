@@ -35,10 +35,6 @@ const UNASSIGNED: Duration = Duration::from_secs(15);
 /// How long a broker may take to answer whether it is there again.
 const PROBE: Duration = Duration::from_millis(500);
 
-/// How long what was handed over may take to be settled at an end. What is not is
-/// repeated at the next start.
-const LAST: Duration = Duration::from_secs(5);
-
 /// The wait before librdkafka is started anew after an error it cannot go on from.
 const ANEW: Duration = Duration::from_secs(5);
 
@@ -60,8 +56,7 @@ pub fn check(config: &Kafka) -> Result<()> {
 
 /// Hands over messages until `stop`.
 ///
-/// At the end it waits a little for what it handed over to be settled, so that this is
-/// not repeated at the next start: whoever stops it goes on settling until it returns.
+/// At the end it commits what is settled then; the rest is repeated at the next start.
 ///
 /// # Errors
 /// As [`check`]; nothing that Kafka does is an error.
@@ -83,7 +78,7 @@ pub fn run(config: &Kafka, sink: &dyn Sink, stop: &Stop) -> Result<()> {
                 thread::sleep(TICK);
             }
         } else {
-            reader.end();
+            consumer.context().commit(&consumer, CommitMode::Sync);
         }
     }
     Ok(())
@@ -232,23 +227,6 @@ impl<'c, 'a> Reader<'c, 'a> {
         self.line = Line::Down;
         let trouble = if self.trouble.is_empty() { String::new() } else { format!(" ({})", self.trouble) };
         self.sink.down(&format!("{why}{trouble}"));
-    }
-
-    /// Waits for what was handed over, and commits it.
-    fn end(&self) {
-        let until = Instant::now() + LAST;
-        loop {
-            {
-                let mut heard = self.heard();
-                heard.positions.settle(self.sink.settled());
-                if !heard.positions.waits() || heard.brokers_down || Instant::now() >= until {
-                    break;
-                }
-            }
-            // The group goes on counting on this loader; messages that come now are the next start's.
-            drop(self.consumer.poll(TICK / 5));
-        }
-        self.consumer.context().commit(self.consumer, CommitMode::Sync);
     }
 }
 
