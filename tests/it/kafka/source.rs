@@ -1,6 +1,6 @@
 //! The source alone: what comes, what is committed, what is said of the line.
 
-use crate::support::kafka::{Cluster, Loader, Said};
+use crate::support::kafka::{Cluster, Loader, Said, await_that};
 use misp2memcached::error::Kind;
 use misp2memcached::misp::live::source::Stop;
 use misp2memcached::misp::live::{kafka, message};
@@ -127,6 +127,8 @@ fn loaders_of_a_group_share_the_partitions() {
 
     // The second goes: what it had not settled comes to the first, which never went down.
     first.kept.settle(10);
+    let committed = |partition| cluster.committed("misp_attribute", partition) == Some(5);
+    await_that("the first one's offsets", || (0..4).filter(|p| committed(*p)).count() == 2);
     second.kept.settle(6);
     second.end();
     send(20, 40);
@@ -136,7 +138,9 @@ fn loaders_of_a_group_share_the_partitions() {
     });
     let came = first.kept.said();
     assert_eq!(came.iter().filter(|said| !matches!(said, Said::Message(..))).collect::<Vec<_>>(), [&Said::Up]);
-    assert_eq!(first.kept.messages().len(), 10 + 4 + 20);
+    let number = |text: &String| text.trim_start_matches("message ").parse::<i32>().unwrap();
+    let of_before = first.kept.messages().iter().filter(|text| number(text) < 20).count();
+    assert_eq!(of_before, 10 + 4, "{came:?}");
 }
 
 #[test]
@@ -155,7 +159,7 @@ fn brokers_go_and_come_back() {
     loader.kept.wait_messages(2);
     let said = loader.kept.said();
     let Said::Down(why) = &said[2] else { panic!("{said:?}") };
-    assert!(why.starts_with("no broker can be reached ("), "{why}");
+    assert!(why.starts_with("no broker can be reached"), "{why}");
     let message = |n, text: &str| Said::Message(n, text.into());
     assert_eq!(said, [Said::Up, message(1, "before"), Said::Down(why.clone()), Said::Up, message(2, "after")]);
 

@@ -95,12 +95,16 @@ impl Cluster {
 
     /// Waits until the group has committed this offset.
     pub fn await_committed(&self, topic: &str, partition: i32, offset: i64) {
-        let until = Instant::now() + PATIENCE;
-        while self.committed(topic, partition) != Some(offset) {
-            let now = self.committed(topic, partition);
-            assert!(Instant::now() < until, "{topic} [{partition}] is at {now:?}, not at {offset}");
-            thread::sleep(Duration::from_millis(20));
-        }
+        await_that(&format!("{topic} [{partition}] at {offset}"), || self.committed(topic, partition) == Some(offset));
+    }
+}
+
+/// Waits until this is true.
+pub fn await_that(what: &str, is: impl Fn() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is() {
+        assert!(Instant::now() < until, "it never comes: {what}");
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

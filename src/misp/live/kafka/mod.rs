@@ -35,6 +35,12 @@ const UNASSIGNED: Duration = Duration::from_secs(15);
 /// How long a broker may take to answer whether it is there again.
 const PROBE: Duration = Duration::from_millis(500);
 
+/// How long after a broker's answer librdkafka's word that none is there is doubted: it
+/// may have waited to be heard since before.
+const STALE: Duration = Duration::from_secs(2);
+
+const NO_BROKER: &str = "no broker can be reached";
+
 /// The wait before librdkafka is started anew after an error it cannot go on from.
 const ANEW: Duration = Duration::from_secs(5);
 
@@ -103,6 +109,8 @@ struct Reader<'c, 'a> {
     unassigned: Option<Instant>,
     /// When it was last asked whether a broker is there again, while none is.
     probed: Instant,
+    /// When one was.
+    answered: Option<Instant>,
     /// The last trouble, to say why the line is down.
     trouble: String,
     told: BTreeSet<String>,
@@ -119,6 +127,7 @@ impl<'c, 'a> Reader<'c, 'a> {
             line: Line::New,
             unassigned: Some(now),
             probed: now,
+            answered: None,
             trouble: String::new(),
             told: BTreeSet::new(),
         }
@@ -187,7 +196,7 @@ impl<'c, 'a> Reader<'c, 'a> {
             } else {
                 log::warn!("Kafka: {reason}; it is tried again");
             }
-            if code != RDKafkaErrorCode::AllBrokersDown || self.trouble.is_empty() {
+            if code != RDKafkaErrorCode::AllBrokersDown {
                 self.trouble = reason;
             }
         }
@@ -195,18 +204,8 @@ impl<'c, 'a> Reader<'c, 'a> {
 
     /// Finds out whether the line is up, and says when that changes.
     fn find_line(&mut self) {
-        if self.heard().brokers_down {
-            self.down("no broker can be reached");
-            if self.probed.elapsed() < PROBE {
-                return;
-            }
-            let topic = self.config.topics.first().map(String::as_str);
-            let answer = self.consumer.fetch_metadata(topic, PROBE);
-            self.probed = Instant::now();
-            match answer {
-                Ok(_) => self.heard().brokers_down = false,
-                Err(_) => return,
-            }
+        if self.heard().brokers_down && !self.is_answered() {
+            return;
         }
         match self.unassigned {
             None if self.line != Line::Up => {
@@ -218,6 +217,28 @@ impl<'c, 'a> Reader<'c, 'a> {
             Some(since) if since.elapsed() > UNASSIGNED => self.down("no partition is this loader's to read"),
             _ => {}
         }
+    }
+
+    /// Whether a broker answers after all.
+    fn is_answered(&mut self) -> bool {
+        // librdkafka's word may be older than the last answer.
+        let doubtful = self.answered.is_some_and(|at| at.elapsed() < STALE);
+        if !doubtful {
+            self.down(NO_BROKER);
+        }
+        if !doubtful && self.probed.elapsed() < PROBE {
+            return false;
+        }
+        let topic = self.config.topics.first().map(String::as_str);
+        let answer = self.consumer.fetch_metadata(topic, PROBE);
+        self.probed = Instant::now();
+        if answer.is_err() {
+            self.down(NO_BROKER);
+            return false;
+        }
+        self.answered = Some(self.probed);
+        self.heard().brokers_down = false;
+        true
     }
 
     fn down(&mut self, why: &str) {
