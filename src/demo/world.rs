@@ -165,6 +165,51 @@ impl World {
         true
     }
 
+    /// Takes a global tag off an event: its attributes' times do not move.
+    pub fn untag_event(&mut self, event: u64, tag: &str, now: u64) -> bool {
+        let Some(event) = self.events.get_mut(&event).filter(|e| e.tags.iter().any(|t| t == tag)) else {
+            return false;
+        };
+        event.tags.retain(|t| t != tag);
+        event.edited(now);
+        true
+    }
+
+    /// Deletes a tag, and so takes it off everything. Not tried on a real server: that no timestamp moves is
+    /// the worse case for who has to notice. False: nothing had it.
+    pub fn delete_tag(&mut self, tag: &str) -> bool {
+        let mut had = false;
+        for event in self.events.values_mut() {
+            for tags in std::iter::once(&mut event.tags).chain(event.attributes.iter_mut().map(|a| &mut a.tags)) {
+                had |= tags.iter().any(|t| t == tag);
+                tags.retain(|t| t != tag);
+            }
+        }
+        had
+    }
+
+    /// Edits an event itself: its attributes' times do not move.
+    pub fn edit_event(&mut self, event: u64, info: &str, threat_level: u8, now: u64) -> bool {
+        let Some(event) = self.events.get_mut(&event) else { return false };
+        event.info = info.into();
+        event.threat_level = threat_level;
+        event.edited(now);
+        true
+    }
+
+    /// Marks an object's attributes as deleted. False: no attribute is part of it.
+    pub fn delete_object(&mut self, event: u64, object: u64, now: u64) -> bool {
+        let Some(event) = self.events.get_mut(&event) else { return false };
+        let mut had = false;
+        for attribute in event.attributes.iter_mut().filter(|a| a.object_id == object) {
+            (attribute.deleted, attribute.timestamp, had) = (true, now, true);
+        }
+        if had {
+            event.edited(now);
+        }
+        had
+    }
+
     /// Deletes an event with all its attributes, without a trace.
     pub fn delete_event(&mut self, event: u64) -> bool {
         self.events.remove(&event).is_some()
@@ -223,6 +268,18 @@ mod tests {
             ("attribute tag added", |w| w.tag_attribute(1, "tlp:red", 50), (50, 50, false)),
             ("attribute tag removed", |w| w.untag_attribute(1, "tlp:red"), (10, 10, true)),
             ("event tag added", |w| w.tag_event(1, "tlp:red", 50), (50, 10, false)),
+            (
+                "event tag removed",
+                |w| w.tag_event(1, "tlp:red", 10) && w.publish(1, 20) && w.untag_event(1, "tlp:red", 50),
+                (50, 10, false),
+            ),
+            (
+                "tag deleted",
+                |w| w.tag_attribute(1, "tlp:red", 10) && w.publish(1, 20) && w.delete_tag("tlp:red"),
+                (10, 10, true),
+            ),
+            ("event", |w| w.edit_event(1, "f", 1, 50), (50, 10, false)),
+            ("object deleted", |w| w.delete_object(1, 0, 50), (50, 50, false)),
             ("publish again", |w| w.publish(1, 50), (10, 10, true)),
             ("unpublish", |w| w.unpublish(1), (10, 10, false)),
         ];

@@ -8,6 +8,8 @@ pub mod falco_lists;
 pub mod hostile;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod live;
+pub mod live_json;
 pub mod memcached;
 pub mod model;
 pub mod not_worse;
