@@ -9,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -25,6 +26,7 @@ const GROUP: &str = "misp2memcached";
 pub struct Cluster {
     mock: MockCluster<'static, DefaultProducerContext>,
     producer: BaseProducer,
+    sent: Mutex<BTreeMap<String, i64>>,
 }
 
 impl Cluster {
@@ -35,7 +37,7 @@ impl Cluster {
             mock.create_topic(topic, *partitions, 1).expect("a topic");
         }
         let producer = ClientConfig::new().set("bootstrap.servers", mock.bootstrap_servers()).create();
-        Cluster { mock, producer: producer.expect("a producer") }
+        Cluster { mock, producer: producer.expect("a producer"), sent: Mutex::default() }
     }
 
     /// `HOST:PORT` of the brokers.
@@ -45,13 +47,18 @@ impl Cluster {
 
     /// The section `kafka` of a loader of this cluster, with more of librdkafka's settings.
     pub fn section(&self, topics: &[&str], more: &[(&str, &str)]) -> Kafka {
-        let mut yaml =
-            format!("topics: {topics:?}\npoll_interval: 0.05\nconfig:\n  bootstrap.servers: {}\n", self.servers());
+        serde_yaml::from_str(&self.yaml(topics, more)).unwrap()
+    }
+
+    /// The same as text.
+    pub fn yaml(&self, topics: &[&str], more: &[(&str, &str)]) -> String {
+        let servers = self.servers();
+        let mut yaml = format!("topics: {topics:?}\npoll_interval: 0.05\nconfig:\n  bootstrap.servers: {servers}\n");
         // The mock takes this time for every change of a group.
         for (name, value) in [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "200")].iter().chain(more) {
             writeln!(yaml, "  {name}: \"{value}\"").unwrap();
         }
-        serde_yaml::from_str(&yaml).unwrap()
+        yaml
     }
 
     /// Sends as MISP does: to any partition, without a key.
@@ -69,7 +76,13 @@ impl Cluster {
         self.produce(BaseRecord::<(), str>::to(topic));
     }
 
+    /// Messages that were sent to a topic.
+    pub fn sent(&self, topic: &str) -> i64 {
+        self.sent.lock().unwrap().get(topic).copied().unwrap_or_default()
+    }
+
     fn produce(&self, record: BaseRecord<'_, (), str>) {
+        *self.sent.lock().unwrap().entry(record.topic.to_owned()).or_default() += 1;
         self.producer.send(record).map_err(|(e, _)| e).expect("the producer takes it");
         self.producer.flush(PATIENCE).expect("the broker takes it");
     }
