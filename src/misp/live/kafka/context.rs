@@ -36,6 +36,8 @@ pub(super) struct Heard {
     pub(super) errors: Vec<(RDKafkaErrorCode, String)>,
     /// No broker could be reached, and none has answered since.
     pub(super) brokers_down: bool,
+    /// Commits that Kafka has not answered yet.
+    pub(super) commits: usize,
     /// Up to where partitions are read and settled.
     pub(super) positions: Positions,
     /// Whether partitions were assigned before.
@@ -52,13 +54,13 @@ impl<'a> Context<'a> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Commits what is settled and not committed.
-    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
+    /// Commits what is settled and not committed. It does not wait for that, since
+    /// without brokers it would wait for a minute.
+    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>) {
         let mut list = TopicPartitionList::new();
         {
             let mut heard = self.heard();
             if heard.brokers_down {
-                // Nobody takes it, and waiting for that would hold up an end for a minute.
                 return;
             }
             heard.positions.settle(self.sink.settled());
@@ -70,11 +72,9 @@ impl<'a> Context<'a> {
         if list.count() == 0 {
             return;
         }
-        match (consumer.commit(&list, mode), mode) {
-            // Of the other kind the callback tells.
-            (Ok(()), CommitMode::Sync) => self.wrote_down(&list),
-            (Ok(()), CommitMode::Async) => {}
-            (Err(e), _) => log::debug!("Kafka: offsets are committed later: {e}"),
+        match consumer.commit(&list, CommitMode::Async) {
+            Ok(()) => self.heard().commits += 1,
+            Err(e) => log::debug!("Kafka: offsets are committed later: {e}"),
         }
     }
 
@@ -125,7 +125,7 @@ impl ConsumerContext for Context<'_> {
             self.assign(consumer, list, partly)
         } else {
             if !consumer.assignment_lost() {
-                self.commit(consumer, CommitMode::Sync);
+                self.commit(consumer);
             }
             if partly { consumer.incremental_unassign(list) } else { consumer.unassign() }
         };
@@ -146,6 +146,10 @@ impl ConsumerContext for Context<'_> {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        {
+            let mut heard = self.heard();
+            heard.commits = heard.commits.saturating_sub(1);
+        }
         match result {
             Ok(()) => self.wrote_down(offsets),
             Err(e) => log::debug!("Kafka: offsets are committed later: {e}"),

@@ -16,7 +16,7 @@ use super::source::{Sink, Stop};
 use crate::config::Kafka;
 use crate::error::Result;
 use context::{Context, Heard};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use settings::Settings;
@@ -32,14 +32,23 @@ const TICK: Duration = Duration::from_millis(100);
 /// some seconds to share partitions out.
 const UNASSIGNED: Duration = Duration::from_secs(15);
 
-/// How long a broker may take to answer whether it is there again.
+/// How often it is asked whether a broker is there again.
 const PROBE: Duration = Duration::from_millis(500);
+
+/// How long a broker may take to answer that.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// How long after a broker's answer librdkafka's word that none is there is doubted: it
 /// may have waited to be heard since before.
 const STALE: Duration = Duration::from_secs(2);
 
 const NO_BROKER: &str = "no broker can be reached";
+
+/// How long brokers may take to answer the last commits.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// How often brokers are asked whether they are there while connections break.
+const DOUBT: Duration = Duration::from_secs(2);
 
 /// The wait before librdkafka is started anew after an error it cannot go on from.
 const ANEW: Duration = Duration::from_secs(5);
@@ -75,19 +84,39 @@ pub fn run(config: &Kafka, sink: &dyn Sink, stop: &Stop) -> Result<()> {
         let consumer = settings.client.create_with_context(context).map_err(|e| settings.refused(&e))?;
         Consumer::subscribe(&consumer, &topics).map_err(|e| settings.refused(&e))?;
         let mut reader = Reader::new(&consumer, config, sink, taken);
-        if let Some(fatal) = reader.read(stop) {
+        let fatal = reader.read(stop);
+        taken = reader.taken;
+        leave(consumer);
+        if let Some(fatal) = fatal {
             sink.down(&fatal);
-            taken = reader.taken;
-            drop(consumer);
             let until = Instant::now() + ANEW;
             while Instant::now() < until && !stop.is_set() {
                 thread::sleep(TICK);
             }
-        } else {
-            consumer.context().commit(&consumer, CommitMode::Sync);
         }
     }
     Ok(())
+}
+
+/// Commits what is settled and says goodbye to the group, if a broker listens.
+fn leave(consumer: BaseConsumer<Context<'_>>) {
+    let context = consumer.context();
+    context.commit(&consumer);
+    let until = Instant::now() + GOODBYE;
+    let heard_of_all = loop {
+        let heard = context.heard();
+        let (all, down) = (heard.commits == 0, heard.brokers_down);
+        drop(heard);
+        if all || down || Instant::now() >= until {
+            break all && !down;
+        }
+        // Messages that come now are the next start's.
+        drop(consumer.poll(TICK / 5));
+    };
+    if !heard_of_all {
+        // librdkafka would wait a minute or more for an answer, and the process is about to end.
+        std::mem::forget(consumer);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +140,8 @@ struct Reader<'c, 'a> {
     probed: Instant,
     /// When one was.
     answered: Option<Instant>,
+    /// A connection broke since then.
+    broken: bool,
     /// The last trouble, to say why the line is down.
     trouble: String,
     told: BTreeSet<String>,
@@ -128,6 +159,7 @@ impl<'c, 'a> Reader<'c, 'a> {
             unassigned: Some(now),
             probed: now,
             answered: None,
+            broken: false,
             trouble: String::new(),
             told: BTreeSet::new(),
         }
@@ -154,7 +186,7 @@ impl<'c, 'a> Reader<'c, 'a> {
                 Some(Err(_)) | None => {}
             }
             if Instant::now() >= due {
-                self.consumer.context().commit(self.consumer, CommitMode::Async);
+                self.consumer.context().commit(self.consumer);
                 due = Instant::now() + interval;
             }
         }
@@ -196,6 +228,7 @@ impl<'c, 'a> Reader<'c, 'a> {
             } else {
                 log::warn!("Kafka: {reason}; it is tried again");
             }
+            self.broken |= passing;
             if code != RDKafkaErrorCode::AllBrokersDown {
                 self.trouble = reason;
             }
@@ -204,7 +237,10 @@ impl<'c, 'a> Reader<'c, 'a> {
 
     /// Finds out whether the line is up, and says when that changes.
     fn find_line(&mut self) {
-        if self.heard().brokers_down && !self.is_answered() {
+        let down = self.heard().brokers_down;
+        // librdkafka finds out late, or not at all, if it learned of the brokers a moment before.
+        let doubtful = !down && self.broken && self.probed.elapsed() >= DOUBT;
+        if (down || doubtful) && !self.is_answered(down) {
             return;
         }
         match self.unassigned {
@@ -219,25 +255,26 @@ impl<'c, 'a> Reader<'c, 'a> {
         }
     }
 
-    /// Whether a broker answers after all.
-    fn is_answered(&mut self) -> bool {
+    /// Whether a broker answers after all; `said` to be none.
+    fn is_answered(&mut self, said: bool) -> bool {
         // librdkafka's word may be older than the last answer.
-        let doubtful = self.answered.is_some_and(|at| at.elapsed() < STALE);
-        if !doubtful {
+        let said = said && self.answered.is_none_or(|at| at.elapsed() >= STALE);
+        if said {
             self.down(NO_BROKER);
-        }
-        if !doubtful && self.probed.elapsed() < PROBE {
-            return false;
+            if self.probed.elapsed() < PROBE {
+                return false;
+            }
         }
         let topic = self.config.topics.first().map(String::as_str);
-        let answer = self.consumer.fetch_metadata(topic, PROBE);
+        let answer = self.consumer.fetch_metadata(topic, ANSWER);
         self.probed = Instant::now();
+        self.heard().brokers_down = answer.is_err();
         if answer.is_err() {
             self.down(NO_BROKER);
             return false;
         }
         self.answered = Some(self.probed);
-        self.heard().brokers_down = false;
+        self.broken = false;
         true
     }
 
