@@ -43,7 +43,10 @@ const MAX_RETRY: Duration = Duration::from_secs(300);
 /// Events that MISP is asked for in one go.
 const LOOKED_AT: usize = 2_000;
 
-/// MISP is asked for events at most a tenth of the time, so that a very large one that
+/// A look that took less is no burden.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// Else MISP is asked for events at most a tenth of the time, so that a very large one that
 /// is edited again and again does not keep it busy.
 const REST: u32 = 9;
 
@@ -318,7 +321,8 @@ impl Writer<'_> {
     fn looked(&mut self, result: Result<()>) -> Result<()> {
         let Some(UnderWay { begun, vanished, .. }) = self.look.take() else { return Ok(()) };
         let now = Instant::now();
-        self.next_look = now + ((now - begun) * REST).min(MAX_REST);
+        let took = now - begun;
+        self.next_look = if took < SHORT { now } else { now + (took * REST).min(MAX_REST) };
         self.inbox.end_look(result.is_ok(), result.is_err(), now);
         if let Err(e) = result {
             if e.kind() != Kind::Interrupted {
