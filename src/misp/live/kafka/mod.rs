@@ -44,9 +44,6 @@ const STALE: Duration = Duration::from_secs(2);
 
 const NO_BROKER: &str = "no broker can be reached";
 
-/// How long brokers may take to answer the last commits.
-const GOODBYE: Duration = Duration::from_secs(3);
-
 /// How often brokers are asked whether they are there while connections break.
 const DOUBT: Duration = Duration::from_secs(2);
 
@@ -86,7 +83,7 @@ pub fn run(config: &Kafka, sink: &dyn Sink, stop: &Stop) -> Result<()> {
         let mut reader = Reader::new(&consumer, config, sink, taken);
         let fatal = reader.read(stop);
         taken = reader.taken;
-        leave(consumer);
+        leave(consumer, topics.first().copied());
         if let Some(fatal) = fatal {
             sink.down(&fatal);
             let until = Instant::now() + ANEW;
@@ -99,21 +96,10 @@ pub fn run(config: &Kafka, sink: &dyn Sink, stop: &Stop) -> Result<()> {
 }
 
 /// Commits what is settled and says goodbye to the group, if a broker listens.
-fn leave(consumer: BaseConsumer<Context<'_>>) {
-    let context = consumer.context();
-    context.commit(&consumer);
-    let until = Instant::now() + GOODBYE;
-    let heard_of_all = loop {
-        let heard = context.heard();
-        let (all, down) = (heard.commits == 0, heard.brokers_down);
-        drop(heard);
-        if all || down || Instant::now() >= until {
-            break all && !down;
-        }
-        // Messages that come now are the next start's.
-        drop(consumer.poll(TICK / 5));
-    };
-    if !heard_of_all {
+fn leave(consumer: BaseConsumer<Context<'_>>, topic: Option<&str>) {
+    if consumer.fetch_metadata(topic, ANSWER).is_ok() {
+        consumer.context().commit_all(&consumer);
+    } else {
         // librdkafka would wait a minute or more for an answer, and the process is about to end.
         std::mem::forget(consumer);
     }

@@ -21,7 +21,7 @@ struct Partition {
     number: i32,
     /// The offset after the last message that is settled.
     settled: Option<i64>,
-    /// What Kafka has said it wrote down.
+    /// What Kafka was told last.
     committed: Option<i64>,
 }
 
@@ -79,7 +79,12 @@ impl Positions {
         due.filter_map(|p| Some((p.topic.as_str(), p.number, p.settled?)))
     }
 
-    /// Kafka wrote it down.
+    /// The offset after the last settled message of each partition.
+    pub(super) fn settled(&self) -> impl Iterator<Item = (&str, i32, i64)> {
+        self.partitions.iter().filter_map(|p| Some((p.topic.as_str(), p.number, p.settled?)))
+    }
+
+    /// Kafka was told.
     pub(super) fn committed(&mut self, topic: &str, partition: i32, offset: i64) {
         let found = self.partitions.iter_mut().find(|p| p.number == partition && p.topic == topic);
         if let Some(partition) = found.filter(|p| p.settled.is_some()) {
