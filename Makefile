@@ -37,10 +37,11 @@ demo: rust ## see it work: a sample MISP, a real memcached, look-ups, Falco's ru
 	@$(PROGRAM) demo
 
 test: rust ## all tests: the program's, the benchmark's, Logstash's filters on MRI and JRuby
-	@$(call need,gcc memcached openssl python3-zmq ruby ruby-dalli time)
+	@$(call need,gcc g++ memcached openssl python3-zmq ruby ruby-dalli time)
 	@$(call want,jruby)
 	$(CARGO) test --locked
 	$(CARGO) test --locked --bench load
+	$(CARGO) test --locked --features kafka kafka
 	ruby tests/logstash/process_ioc_test.rb
 	ruby tests/logstash/misp_lookup_test.rb
 
@@ -62,6 +63,7 @@ lint: rust ## formatting, clippy and the documentation's links, without a warnin
 	@$(call need,gcc g++)
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features kafka -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml
 
@@ -82,7 +84,7 @@ install: ## program, manual page, completions, documentation with example, Logst
 	chmod -R u=rwX,go=rX $(DOC)/logstash $(DOC)/packaging
 
 deps: ## what the other targets need from the distribution
-	@$(call need,gcc memcached openssl python3-zmq ruby ruby-dalli time)
+	@$(call need,gcc g++ memcached openssl python3-zmq ruby ruby-dalli time)
 	@$(call want,jruby)
 
 rust:
