@@ -166,7 +166,7 @@ fn killed_between_the_change_and_the_commit() {
 }
 
 #[test]
-fn brokers_go_and_come_back() {
+fn brokers_away_and_back() {
     let mut scene = Scene::start(world(), 1, "", "");
     scene.operate(&add("before.example"));
     scene.settles("before");
@@ -199,7 +199,7 @@ fn memcached_goes_and_comes_back_empty() {
 }
 
 #[test]
-fn it_ends_soon_where_no_broker_is_there() {
+fn it_ends_soon_with_brokers_away() {
     let mut scene = Scene::start(world(), 1, "", "");
     scene.cluster.set_down(true);
     scene.await_log("no messages come: no broker can be reached");

@@ -144,7 +144,7 @@ fn loaders_of_a_group_share_the_partitions() {
 }
 
 #[test]
-fn brokers_go_and_come_back() {
+fn brokers_away_and_back() {
     let cluster = Cluster::start(&[("misp_attribute", 1)]);
     let loader = Loader::reading(cluster.section(&["misp_attribute"], &[]));
     cluster.send("misp_attribute", "before");
@@ -171,7 +171,7 @@ fn brokers_go_and_come_back() {
 }
 
 #[test]
-fn a_cluster_that_is_not_there_is_reported_once() {
+fn brokers_away_from_the_start_are_reported_once() {
     let cluster = Cluster::start(&[]);
     let mut section = cluster.section(&["misp_attribute"], &[]);
     cluster.set_down(true);

@@ -87,7 +87,9 @@ impl Cluster {
         self.producer.flush(PATIENCE).expect("the broker takes it");
     }
 
-    /// Every broker is gone, or back.
+    /// Every broker is gone, or back. The mock aborts the process if its port is held by a
+    /// child that another thread starts at this moment: such a test is named `brokers_away`,
+    /// and run without others beside it (Makefile).
     pub fn set_down(&self, down: bool) {
         if down { self.mock.broker_down(-1) } else { self.mock.broker_up(-1) }.expect("brokers");
     }

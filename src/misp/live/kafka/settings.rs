@@ -176,6 +176,14 @@ mod tests {
         assert!(of("enable.auto.commit: false").is_ok());
     }
 
+    #[test]
+    fn a_password_needs_no_tls() {
+        let plain = "security.protocol: sasl_plaintext, sasl.mechanism: PLAIN, sasl.username: a, sasl.password: b";
+        let settings = of(plain).unwrap();
+        let created: Result<rdkafka::consumer::BaseConsumer, _> = settings.client.create();
+        created.map(|_| ()).unwrap();
+    }
+
     #[cfg(not(feature = "kafka-ssl"))]
     #[test]
     fn tls_needs_another_build() {
