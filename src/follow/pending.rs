@@ -167,9 +167,14 @@ impl Pending {
         let Some((first, rest)) = delays.split_first() else { return };
         let wanted = Look { due: now + *first, rest, number };
         let look = self.looks.entry(event).or_insert(wanted);
+        let later = look.due.max(wanted.due);
         look.due = look.due.min(wanted.due);
         if wanted.rest.len() > look.rest.len() {
             look.rest = wanted.rest;
+        }
+        if look.rest.is_empty() && later > look.due {
+            // The earlier one cannot make sure of what the later one was for.
+            look.rest = SURE;
         }
         look.number = look.number.into_iter().chain(number).min();
     }
@@ -339,6 +344,20 @@ mod tests {
         assert!(pending.wants_everything());
         pending.everything_done(9);
         assert_eq!(pending.settled(None), 9);
+    }
+
+    #[test]
+    fn an_earlier_look_does_not_make_sure_of_a_later_message() {
+        let (mut pending, now) = (Pending { unordered: true, ..Pending::default() }, Instant::now());
+        let later = now + Duration::from_secs(4);
+        pending.put(1, add(5, "a", false), now);
+        pending.put(2, add(5, "b", false), later);
+        let taken = pending.take_looks(now + SURE[0], 9);
+        assert_eq!(pending.recent(5).count(), 1, "an answer without it does not count yet");
+        pending.looked(taken, now + SURE[0]);
+        let due = pending.next_look().expect("another look");
+        pending.take_looks(due, 9);
+        assert!(due >= later + SURE[0] && pending.recent(5).count() == 0);
     }
 
     #[test]

@@ -18,6 +18,8 @@ mod foreign_writer;
 mod getting_started;
 mod hostile_misp;
 mod interrupt;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod kibana;
 mod ledger_faults;
 mod live_messages;

@@ -3,6 +3,8 @@
 //! into another one.
 
 mod faults;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod operations;
 mod service;
 mod worlds;
@@ -17,6 +19,7 @@ use misp2memcached::demo::World;
 use misp2memcached::follow::counts::Counts;
 use misp2memcached::follow::run::FILE_NAME;
 use std::io::{BufRead, BufReader};
+use std::ops::{Deref, DerefMut};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -95,31 +98,65 @@ impl Drop for Follower {
     }
 }
 
-/// All that a test of `follow` needs.
-struct Scene {
+/// All that a test of `follow` needs but the transport.
+struct Followed {
     site: Site,
-    publisher: Publisher,
     follower: Follower,
     /// What a fresh load fills.
     other: Memcached,
     fresh: Configuration,
 }
 
+/// The same with a publisher.
+struct Scene {
+    followed: Followed,
+    publisher: Publisher,
+}
+
+impl Deref for Scene {
+    type Target = Followed;
+
+    fn deref(&self) -> &Followed {
+        &self.followed
+    }
+}
+
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Followed {
+        &mut self.followed
+    }
+}
+
 impl Scene {
     /// One that follows, its first pass made. `misp`: lines of that section; `extra`: further sections.
     fn start(world: World, misp: &str, extra: &str) -> Scene {
-        let mut site = Site::new(world);
         let publisher = Publisher::start();
-        let other = Memcached::start(&[]);
-        let mut fresh = Configuration::new(&site.misp, &other);
-        fresh.misp(misp).extra(extra);
         let zmq = format!("zmq:\n  host: 127.0.0.1\n  port: {}\n", publisher.port());
-        site.config.misp(misp).extra(&format!("{extra}{zmq}"));
-        let follower = Follower::start(&site.config, &[]);
-        let scene = Scene { site, publisher, follower, other, fresh };
+        let scene = Scene { followed: Followed::start(world, misp, extra, &zmq), publisher };
         scene.publisher.await_subscriber();
         scene.await_counts("the first pass", |counts| counts.passes > 0);
         scene
+    }
+
+    /// Does it in MISP, which publishes what it says of it; false: MISP would have refused it.
+    fn operate(&mut self, operation: &Operation) -> bool {
+        let messages = operate(&mut self.site.misp.world(), operation, now(), Transport::Zmq);
+        let done = messages.is_some();
+        self.publisher.send_all(messages.into_iter().flatten().map(|message| message.frame()));
+        done
+    }
+}
+
+impl Followed {
+    /// A `follow` that was started. `transport`: a section that the fresh load does without.
+    fn start(world: World, misp: &str, extra: &str, transport: &str) -> Followed {
+        let mut site = Site::new(world);
+        let other = Memcached::start(&[]);
+        let mut fresh = Configuration::new(&site.misp, &other);
+        fresh.misp(misp).extra(extra);
+        site.config.misp(misp).extra(&format!("{extra}{transport}"));
+        let follower = Follower::start(&site.config, &[]);
+        Followed { site, follower, other, fresh }
     }
 
     /// What `follow` says of itself.
@@ -143,14 +180,6 @@ impl Scene {
     fn end(&mut self) {
         self.follower.signal("TERM");
         assert_eq!(self.follower.ended(), Some(0), "{}", self.follower.log());
-    }
-
-    /// Does it in MISP, which publishes what it says of it; false: MISP would have refused it.
-    fn operate(&mut self, operation: &Operation) -> bool {
-        let messages = operate(&mut self.site.misp.world(), operation, now(), Transport::Zmq);
-        let done = messages.is_some();
-        self.publisher.send_all(messages.into_iter().flatten().map(|message| message.frame()));
-        done
     }
 
     /// Does it in MISP while nobody publishes anything.

@@ -10,7 +10,7 @@ const SHA256: &str = "594e519ae499312b29433b7dd8a97ff068defcba9755b6d5d00e84c524
 const MD5: &str = "fbade9e36a3f36d3d676c1b808451dd7";
 
 /// Events so that a few indicators more or less do not look like a MISP that lost its memory.
-fn world() -> World {
+pub(super) fn world() -> World {
     let mut world = World::new();
     let stock = (0..60).map(|n| Attribute::new("domain", &format!("stock-{n}.example")));
     let id = world.add_event(stock.fold(Event::new("stock"), Event::with), super::now() - 86_400);
@@ -41,7 +41,7 @@ fn draft() -> Event {
         .with(in_object("md5", MD5))
 }
 
-fn recorded() -> Vec<Operation> {
+pub(super) fn recorded() -> Vec<Operation> {
     let tag = || "Feed-new".to_owned();
     let sixth = FIRST + 5;
     vec![
