@@ -20,7 +20,7 @@ PROGRAM = $(or $(CARGO_TARGET_DIR),target)/release/misp2memcached
 SHARE = $(DESTDIR)$(PREFIX)/share
 DOC = $(SHARE)/doc/misp2memcached
 
-.PHONY: help build demo test bench fuzz lint install deps rust
+.PHONY: help build demo test bench bench-follow fuzz lint install deps rust
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -44,6 +44,7 @@ test: rust ## all tests: the program's, the benchmark's, Logstash's filters on M
 	@$(call want,jruby)
 	$(CARGO) test --locked
 	$(CARGO) test --locked --bench load
+	$(CARGO) test --locked --bench follow
 	$(CARGO) test --locked --features kafka kafka -- --test-threads 8 --skip brokers_away
 	$(CARGO) test --locked --features kafka brokers_away -- --test-threads 1
 	ruby tests/logstash/process_ioc_test.rb
@@ -52,6 +53,10 @@ test: rust ## all tests: the program's, the benchmark's, Logstash's filters on M
 bench: rust ## how fast a load is, beside what the machine can do (ARGS="...")
 	@$(call need,gcc memcached time)
 	$(CARGO) bench --locked --bench load -- $(ARGS)
+
+bench-follow: rust ## how soon a live message is in memcached, and how many a second (ARGS="...")
+	@$(call need,gcc memcached python3-zmq)
+	$(CARGO) bench --locked --bench follow -- $(ARGS)
 
 # cargo-fuzz passes flags of the nightly toolchain; RUSTC_BOOTSTRAP lets the stable one take them.
 fuzz: rust ## hostile input by the hundred thousand (RUNS=200000 TARGETS="configuration ...")

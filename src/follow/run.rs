@@ -29,8 +29,9 @@ use std::time::{Duration, Instant};
 /// How long a signal may go unnoticed.
 const ROUND: Duration = Duration::from_millis(200);
 
-/// How long the first pass waits for the line: one that comes up later needs a pass of its own.
-const FIRST_LINE: Duration = Duration::from_secs(2);
+/// How long the first pass waits for the line: one that comes up later needs a pass of its
+/// own. A Kafka group takes three seconds to join.
+const FIRST_LINE: Duration = Duration::from_secs(6);
 
 /// Events that MISP is asked for in one go.
 const LOOKED_AT: usize = 2_000;
