@@ -2,15 +2,18 @@
 //! real memcached: what it holds is what a fresh `load --full` of the same world puts
 //! into another one.
 
+mod burst;
 mod faults;
+mod fleets;
 mod operations;
+mod outputs;
 mod service;
 mod worlds;
 
 use crate::support::config::Configuration;
 use crate::support::live::{Operation, Transport, operate};
 use crate::support::memcached::Memcached;
-use crate::support::program::{command, run};
+use crate::support::program::{command, peak_of, run};
 use crate::support::publisher::Publisher;
 use crate::support::site::{Held, Site};
 use misp2memcached::demo::World;
@@ -74,6 +77,17 @@ impl Follower {
         assert!(sent.is_ok_and(|s| s.success()), "follow takes a signal");
     }
 
+    /// The most memory that it has taken so far, in MiB.
+    fn peak(&self) -> u64 {
+        peak_of(self.child.id()).expect("it runs, on Linux")
+    }
+
+    /// Ends it at once, as a crash does.
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Waits for its end; its exit code.
     fn ended(&mut self) -> Option<i32> {
         let mut status = None;
@@ -90,8 +104,7 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
@@ -108,18 +121,36 @@ struct Scene {
 impl Scene {
     /// One that follows, its first pass made. `misp`: lines of that section; `extra`: further sections.
     fn start(world: World, misp: &str, extra: &str) -> Scene {
-        let mut site = Site::new(world);
+        Scene::with(Site::new(world), "", misp, extra)
+    }
+
+    /// The same with the servers of this site, and lines of the section `memcached`.
+    fn with(mut site: Site, memcached: &str, misp: &str, extra: &str) -> Scene {
         let publisher = Publisher::start();
         let other = Memcached::start(&[]);
         let mut fresh = Configuration::new(&site.misp, &other);
-        fresh.misp(misp).extra(extra);
+        fresh.memcached(memcached).misp(misp).extra(extra);
         let zmq = format!("zmq:\n  host: 127.0.0.1\n  port: {}\n", publisher.port());
-        site.config.misp(misp).extra(&format!("{extra}{zmq}"));
+        site.config.memcached(memcached).misp(misp).extra(&format!("{extra}{zmq}"));
         let follower = Follower::start(&site.config, &[]);
         let scene = Scene { site, publisher, follower, other, fresh };
-        scene.publisher.await_subscriber();
-        scene.await_counts("the first pass", |counts| counts.passes > 0);
+        scene.await_first_pass();
         scene
+    }
+
+    fn await_first_pass(&self) {
+        self.publisher.await_subscriber();
+        self.await_counts("the first pass", |counts| counts.passes > 0);
+    }
+
+    /// Kills it, does something meanwhile, and starts it again.
+    fn die(&mut self, meanwhile: impl FnOnce(&mut Scene)) {
+        self.follower.kill();
+        // It is that of the one that was killed.
+        std::fs::remove_file(self.site.config.state().join(FILE_NAME)).expect("what it said of itself");
+        meanwhile(self);
+        self.follower = Follower::start(&self.site.config, &[]);
+        self.await_first_pass();
     }
 
     /// What `follow` says of itself.
@@ -168,12 +199,17 @@ impl Scene {
 
     /// Waits until memcached holds what a fresh load gives.
     fn settles(&self, story: &str) {
+        self.settles_in(story, || self.site.held());
+    }
+
+    /// The same of what `held` finds.
+    fn settles_in(&self, story: &str, held: impl Fn() -> Held) {
         let truth = self.truth();
         await_that(
-            || format!("{story}\n{}\n{}", difference(&self.site.held(), &truth), self.follower.log()),
-            || self.site.held().indicators == truth.indicators,
+            || format!("{story}\n{}\n{}", difference(&held(), &truth), self.follower.log()),
+            || held().indicators == truth.indicators,
         );
-        let held = self.site.held();
+        let held = held();
         // Without the one readers look in every namespace; without the other they look for no network.
         for (told, needed) in
             [(held.namespaces, truth.namespaces), (Some(held.networks.unwrap_or_default()), truth.networks)]
