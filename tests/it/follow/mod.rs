@@ -140,15 +140,18 @@ impl Scene {
 
     fn await_first_pass(&self) {
         self.publisher.await_subscriber();
-        self.await_counts("the first pass", |counts| counts.passes > 0);
+        self.await_counts("the first pass", |counts| counts.passes > 0 && counts.up);
     }
 
-    /// Kills it, does something meanwhile, and starts it again.
-    fn die(&mut self, meanwhile: impl FnOnce(&mut Scene)) {
+    /// Kills it.
+    fn kill(&mut self) {
         self.follower.kill();
-        // It is that of the one that was killed.
+        // What it said of itself would be taken for the next one's word.
         std::fs::remove_file(self.site.config.state().join(FILE_NAME)).expect("what it said of itself");
-        meanwhile(self);
+    }
+
+    /// Starts it once more, and waits for the first pass.
+    fn start_again(&mut self) {
         self.follower = Follower::start(&self.site.config, &[]);
         self.await_first_pass();
     }
