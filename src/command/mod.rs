@@ -6,6 +6,7 @@ mod kibana;
 mod load;
 mod lookup;
 mod man;
+mod share;
 mod status;
 mod wazuh;
 
@@ -56,6 +57,7 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Check(output) => check::run(&configured(cli)?, output.json),
         Command::Kibana(flags) => kibana::run(&reader(cli)?, flags),
         Command::Wazuh(flags) => wazuh::run(&reader(cli)?, flags),
+        Command::Share(flags) => share::run(cli, flags),
         Command::Demo => demo::run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();

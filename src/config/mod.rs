@@ -259,7 +259,7 @@ pub struct FilterClause {
 }
 
 /// MISP's threat levels, the gravest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ThreatLevel {
     /// 1

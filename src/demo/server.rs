@@ -4,6 +4,7 @@
 //! It knows sockets and threads; what is answered is [`answer()`]'s work.
 
 use super::answer::{Options, answer};
+use super::events;
 use super::fault::{Fault, Hook, Plan};
 use super::http::{self, Request};
 use super::world::World;
@@ -211,7 +212,9 @@ impl Shared {
     }
 
     fn answer(&self, request: &Request) -> super::http::Response {
-        answer(request, &lock(&self.world), &Options::new(&self.key, self.now()))
+        let options = Options::new(&self.key, self.now());
+        let mut world = lock(&self.world);
+        events::answer(request, &mut world, &options).unwrap_or_else(|| answer(request, &world, &options))
     }
 
     fn now(&self) -> u64 {

@@ -6,7 +6,7 @@
 use super::event::{Attribute, Event, Label};
 use super::row::{self, Row};
 use crate::error::{Error, Kind, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All events of the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +15,7 @@ pub struct World {
     last_event: u64,
     last_attribute: u64,
     labels: BTreeMap<String, Label>,
+    blocklist: BTreeSet<String>,
 }
 
 impl World {
@@ -237,9 +238,21 @@ impl World {
         had
     }
 
-    /// Deletes an event with all its attributes, without a trace.
+    /// Deletes an event with all its attributes, without a trace but its UUID on the blocklist.
     pub fn delete_event(&mut self, event: u64) -> bool {
-        self.events.remove(&event).is_some()
+        let Some(event) = self.events.remove(&event) else { return false };
+        self.blocklist.insert(event.uuid);
+        true
+    }
+
+    /// Whether no event may have this UUID, since one was deleted that had it.
+    pub fn is_blocked(&self, uuid: &str) -> bool {
+        self.blocklist.contains(uuid)
+    }
+
+    /// The event of this UUID.
+    pub fn event_by_uuid(&self, uuid: &str) -> Option<&Event> {
+        self.events.values().find(|event| event.uuid == uuid)
     }
 
     /// Publishes: only `publish_timestamp` moves.

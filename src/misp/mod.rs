@@ -7,11 +7,14 @@
 //! - [`client`]: one request; [`answer`]: its body while it comes; [`quote`]: MISP's words in
 //!   our messages; `retry`: the wait before it is tried again; [`index`]:
 //!   the list of events; [`fetch`]: their attributes; [`live`]: messages
+//! - [`draft`]: an event as it is sent, and whether all of it came back (pure); [`event`]: sending it
 
 pub mod answer;
 pub mod attribute;
 pub mod client;
 pub mod context;
+pub mod draft;
+pub mod event;
 pub mod fetch;
 pub mod index;
 pub mod live;

@@ -31,6 +31,7 @@ mod recorded;
 mod sample_misp;
 mod secrets;
 mod secured;
+mod share;
 mod support;
 mod tls;
 mod verify;
