@@ -186,12 +186,7 @@ impl<'a> Between<'a> {
     /// # Errors
     /// [`crate::error::Kind::CannotWrite`], [`crate::error::Kind::Unavailable`].
     pub fn absorb(&mut self, batch: Batch, since: Since) -> Result<Vec<(u64, Header)>> {
-        let mut known = BTreeMap::new();
-        for event in &batch.events {
-            if let Some(header) = self.ledger.header(*event)? {
-                known.insert(*event, header);
-            }
-        }
+        let known = self.known(&batch.events)?;
         let mut vanished = Vec::new();
         let skips = batch.skipped.reasons().values().sum::<u64>();
         if skips > 0 {
@@ -216,11 +211,13 @@ impl<'a> Between<'a> {
     /// # Errors
     /// [`crate::error::Kind::Untrusted`]: the shrink guard; and as [`Between::absorb`].
     pub fn drop_vanished(&mut self, vanished: &[(u64, Header)], since: &Since) -> Result<()> {
-        let going = vanished.iter().map(|(_, h)| u64::from(h.records)).sum();
+        // Messages may have changed them since, and deleted some.
+        self.settle()?;
+        let known = self.known(&events_of(vanished))?;
+        let going = known.values().map(|h| u64::from(h.records)).sum();
         guard::check(self.held, going, self.config.misp.max_shrink_percent)?;
-        let known = vanished.iter().copied().collect();
         self.write(&known, Since::default(), |writer, _| {
-            for (event, header) in vanished {
+            for (event, header) in &known {
                 let header = Header { timestamp: 0, delivered: 0, ..*header };
                 writer.drop_records(*event, header, |record| !since.has(*event, record))?;
             }
@@ -234,7 +231,9 @@ impl<'a> Between<'a> {
     /// [`crate::error::Kind::CannotWrite`].
     pub fn mark_unpublished(&mut self, events: &[(u64, Header)]) -> Result<()> {
         let now = self.now();
-        let fresh = events.iter().filter(|(_, h)| h.unpublished_since == 0);
+        // A message may have deleted some of them meanwhile.
+        let known = self.known(&events_of(events))?;
+        let fresh = known.iter().filter(|(_, h)| h.unpublished_since == 0);
         let marks: Vec<_> = fresh.map(|(event, h)| (*event, Header { unpublished_since: now, ..*h })).collect();
         if marks.is_empty() {
             return Ok(());
@@ -249,18 +248,23 @@ impl<'a> Between<'a> {
     /// # Errors
     /// As [`Between::absorb`].
     pub fn remove(&mut self, events: &[u64]) -> Result<()> {
+        let known = self.known(events)?;
+        let gone: Vec<u64> = known.keys().copied().collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.write(&known, Since::default(), |writer, tally| writer.remove(&gone, tally))
+    }
+
+    /// Those of these events that the ledger knows.
+    fn known(&self, events: &[u64]) -> Result<BTreeMap<u64, Header>> {
         let mut known = BTreeMap::new();
         for event in events {
             if let Some(header) = self.ledger.header(*event)? {
                 known.insert(*event, header);
             }
         }
-        let gone: Vec<u64> = known.keys().copied().collect();
-        if gone.is_empty() {
-            return Ok(());
-        }
-        self.held = self.held.saturating_sub(known.values().map(|h| u64::from(h.records)).sum());
-        self.write(&known, Since::default(), |writer, tally| writer.remove(&gone, tally))
+        Ok(known)
     }
 
     /// Does something with a writer, and removes what it found to go.
@@ -337,4 +341,8 @@ impl<'a> Between<'a> {
         })?;
         files.finish(self.config, &self.ledger, true)
     }
+}
+
+fn events_of(marked: &[(u64, Header)]) -> Vec<u64> {
+    marked.iter().map(|(event, _)| *event).collect()
 }
