@@ -181,3 +181,20 @@ fn messages_come_before_they_are_true() {
         }
     }
 }
+
+/// The same where a pass comes in between, which takes what MISP does not show yet for gone.
+#[test]
+fn a_pass_comes_before_a_message_is_true() {
+    let mut scene = Scene::start(world(), "", "");
+    let mut later = scene.site.misp.world().clone();
+    let early = AddAttribute(1, Attribute::new("domain", "early.example"));
+    let messages = operate(&mut later, &early, super::now(), Transport::Zmq).expect("an addition");
+    scene.publisher.send_all(messages.iter().map(|message| message.frame()));
+    let held = |scene: &Scene| scene.site.held().value("misp-domain:early.example").is_some();
+    super::await_that(|| "the message's key".into(), || held(&scene));
+    scene.publisher.restart();
+    scene.await_counts("a pass", |counts| counts.passes == 2);
+    assert!(!held(&scene), "MISP does not have it");
+    *scene.site.misp.world() = later;
+    scene.settles("the message has become true");
+}
