@@ -70,7 +70,7 @@ pub fn run(config: &Config, directory: &Path) -> Result<()> {
         client: Client::new(&config.misp)?,
         between: None,
         ahead: 0,
-        schedule: Schedule::new(refresh, falco, now),
+        schedule: Schedule::new(refresh, falco, config.memcached.timeout.duration(), now),
         first: true,
         look: None,
     };
@@ -125,9 +125,7 @@ impl Writer<'_> {
                 self.pass(false)?;
                 continue;
             }
-            if self.schedule.ping_is_due(now) {
-                self.ping(now);
-            }
+            self.look_after_memcached(now);
             if self.schedule.falco_is_due(now) {
                 self.write_falco()?;
             }
@@ -323,8 +321,10 @@ impl Writer<'_> {
         }
     }
 
-    fn ping(&mut self, now: Instant) {
-        if self.between.as_mut().is_some_and(Between::is_unwell) {
+    fn look_after_memcached(&mut self, now: Instant) {
+        let due = self.schedule.ping_is_due(now);
+        let Some(between) = &mut self.between else { return };
+        if between.is_back() || due && between.is_unwell() {
             log::info!("a memcached server is back, or lost its keys: a pass makes it right");
             self.close_between();
             self.schedule.want_pass(now);

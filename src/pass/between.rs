@@ -33,7 +33,7 @@ use crate::misp::query::fingerprint;
 use crate::report;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 /// An indicator that a message brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct Between<'a> {
     held: u64,
     /// A server broke off.
     lost: bool,
+    /// Tries servers that could not be reached.
+    probe: Option<JoinHandle<bool>>,
 }
 
 impl<'a> Between<'a> {
@@ -99,6 +101,7 @@ impl<'a> Between<'a> {
             settled: Vec::new(),
             held,
             lost,
+            probe: None,
         };
         between.terms.now = between.now();
         Ok(Some(between))
@@ -313,20 +316,32 @@ impl<'a> Between<'a> {
         change.commit()
     }
 
-    /// Whether a pass is needed to make memcached right: a server broke off, is empty,
-    /// or can be reached again.
+    /// Whether a pass is needed to make memcached right: a server broke off, or is empty.
+    /// Those that could not be reached are tried, for [`Between::is_back`].
     pub fn is_unwell(&mut self) -> bool {
         let key = self.fleet.keys().stats();
         let waiting: Vec<_> = self.fleet.unreachable().map(|(address, _)| address.clone()).collect();
-        let back = Dialer::new(&self.config.memcached)
-            .is_ok_and(|dialer| waiting.iter().any(|address| Server::open(address, &dialer).is_ok()));
-        if back || std::mem::take(&mut self.lost) && waiting.is_empty() {
+        if std::mem::take(&mut self.lost) && waiting.is_empty() {
             return true;
+        }
+        if !waiting.is_empty() && self.probe.is_none() {
+            // One that hangs takes its time, in which messages go on being applied to the others.
+            let config = self.config.memcached.clone();
+            self.probe = Some(thread::spawn(move || {
+                Dialer::new(&config)
+                    .is_ok_and(|dialer| waiting.iter().any(|address| Server::open(address, &dialer).is_ok()))
+            }));
         }
         match self.fleet.each(|server| Ok(server.get(std::slice::from_ref(&key))?.pop().flatten().is_some())) {
             Ok(servers) => servers.iter().any(|(_, there)| !there) || !self.fleet.newly_lost().is_empty(),
             Err(_) => true,
         }
+    }
+
+    /// Whether a server that could not be reached can be by now: a pass makes it right.
+    pub fn is_back(&mut self) -> bool {
+        let tried = self.probe.take_if(|probe| probe.is_finished());
+        tried.is_some_and(|probe| probe.join().unwrap_or(false))
     }
 
     /// Writes Falco's files anew, where they have to change.

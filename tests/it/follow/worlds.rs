@@ -57,7 +57,7 @@ impl Life {
             world.publish(id, now() - 7100);
         }
         let misp = format!("{misp}max_shrink_percent: 100\n");
-        let scene = Scene::with(Site::new(world), memcached, &misp, extra);
+        let scene = Scene::with(Site::new(world), &format!("{memcached}timeout: 3s\n"), &misp, extra);
         Life { seed, random, scene, published: misp.contains("published"), story: String::new() }
     }
 
