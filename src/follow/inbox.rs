@@ -41,6 +41,8 @@ struct State {
     fetched: Option<Fetched>,
     /// The line came up since the writer last looked.
     came_up: bool,
+    /// The line went down since then.
+    went_down: bool,
     closed: bool,
     /// A transport ended by itself, and why.
     ended: Option<crate::error::Error>,
@@ -58,6 +60,8 @@ pub struct Work {
     pub fetched: Option<Fetched>,
     /// The line came up: what was sent before is lost.
     pub came_up: bool,
+    /// The line went down.
+    pub went_down: bool,
     /// Any event may have changed.
     pub everything: bool,
     /// When the first event has to be asked for.
@@ -68,7 +72,8 @@ pub struct Work {
 
 impl Work {
     fn is_something(&self) -> bool {
-        self.adds.is_some() || !self.gone.is_empty() || self.fetched.is_some() || self.came_up || self.ended.is_some()
+        let line = self.came_up || self.went_down;
+        self.adds.is_some() || !self.gone.is_empty() || self.fetched.is_some() || line || self.ended.is_some()
     }
 }
 
@@ -98,6 +103,7 @@ impl Inbox {
             let mut work = Work {
                 fetched: state.fetched.take(),
                 came_up: std::mem::take(&mut state.came_up),
+                went_down: std::mem::take(&mut state.went_down),
                 ended: state.ended.take(),
                 ..Work::default()
             };
@@ -224,11 +230,13 @@ impl Sink for Inbox {
 
     fn down(&self, why: &str) {
         log::warn!("no messages come: {why}");
-        self.counts(|counts| {
-            counts.disconnects += u64::from(counts.up);
-            counts.up = false;
-            counts.last_error = why.to_owned();
-        });
+        let mut state = self.state();
+        state.went_down = true;
+        state.counts.disconnects += u64::from(state.counts.up);
+        state.counts.up = false;
+        state.counts.last_error = why.to_owned();
+        drop(state);
+        self.news.notify_all();
     }
 
     fn settled(&self) -> u64 {

@@ -171,6 +171,10 @@ impl Writer<'_> {
             log::info!("messages come (again): a pass finds what was missed");
             self.schedule.want_pass(Instant::now());
         }
+        if work.went_down {
+            // Who watches need not wait for the next time.
+            self.write_counts();
+        }
         self.apply(work.adds, &work.gone)?;
         match work.fetched {
             Some(Fetched::Batch(batch)) => {
