@@ -40,7 +40,7 @@ fn of_event(event: u64) -> impl Iterator<Item = Operation> {
     (0..OF_EVENT).map(move |n| match n {
         50 => EditValue(event, format!("after-{event}.example")),
         51 => AddAttribute(event, Attribute::new("md5", &format!("{event:032x}"))),
-        99 if event % 3 == 0 => SoftDelete(event),
+        99 if event.is_multiple_of(3) => SoftDelete(event),
         _ => AddAttribute(event, Attribute::new("ip-dst", &format!("10.{}.{}.{n}", event / 256, event % 256))),
     })
 }
