@@ -198,3 +198,21 @@ fn a_pass_comes_before_a_message_is_true() {
     *scene.site.misp.world() = later;
     scene.settles("the message has become true");
 }
+
+/// The guard against a MISP that lost its memory knows what is left after deletions.
+#[test]
+fn half_of_all_goes_event_by_event() {
+    let mut world = World::new();
+    for n in 1..=10 {
+        let values = (0..6).map(|m| Attribute::new("domain", &format!("d{n}-{m}.example")));
+        world.add_event(values.fold(Event::new("goes"), Event::with), super::now() - 86_400);
+    }
+    world.add_event(Event::new("small").with(Attribute::new("domain", "small.example")), super::now() - 86_400);
+    let mut scene = Scene::start(world, "", "");
+    for event in 1..=5 {
+        assert!(scene.operate(&DeleteEvent(event)));
+    }
+    scene.settles("half of all is deleted");
+    assert!(scene.operate(&SoftDelete(61)));
+    scene.settles("one in thirty-one goes, as an event without attributes");
+}
