@@ -197,6 +197,7 @@ fn a_pass_comes_before_a_message_is_true() {
     assert!(!held(&scene), "MISP does not have it");
     *scene.site.misp.world() = later;
     scene.settles("the message has become true");
+    assert_eq!(scene.follower.log().matches("pass done").count(), 2, "no pass did it\n{}", scene.follower.log());
 }
 
 /// The guard against a MISP that lost its memory knows what is left after deletions.
@@ -215,4 +216,5 @@ fn half_of_all_goes_event_by_event() {
     scene.settles("half of all is deleted");
     assert!(scene.operate(&SoftDelete(61)));
     scene.settles("one in thirty-one goes, as an event without attributes");
+    assert_eq!(scene.follower.log().matches("pass done").count(), 1, "no pass did it\n{}", scene.follower.log());
 }
