@@ -197,6 +197,33 @@ impl World {
         true
     }
 
+    /// Puts a local tag on an attribute: **no timestamp moves** and the event stays published. From then on the name is
+    /// that of a local tag wherever it is. [`World::untag_attribute`] takes it off as MISP does.
+    pub fn tag_attribute_locally(&mut self, attribute: u64, tag: &str) -> bool {
+        let label = Label { local: true, ..self.label(tag) };
+        let Some(attribute) = self.attribute_mut(attribute) else { return false };
+        attribute.tags.push(tag.into());
+        self.labels.insert(tag.into(), label);
+        true
+    }
+
+    /// Puts a local tag on an event; the same holds.
+    pub fn tag_event_locally(&mut self, event: u64, tag: &str) -> bool {
+        let label = Label { local: true, ..self.label(tag) };
+        let Some(event) = self.events.get_mut(&event) else { return false };
+        event.tags.push(tag.into());
+        self.labels.insert(tag.into(), label);
+        true
+    }
+
+    /// Takes a local tag off an event: no timestamp moves.
+    pub fn untag_event_locally(&mut self, event: u64, tag: &str) -> bool {
+        let Some(event) = self.events.get_mut(&event) else { return false };
+        let before = event.tags.len();
+        event.tags.retain(|t| t != tag);
+        event.tags.len() < before
+    }
+
     /// Deletes a tag, and so takes it off everything. Not tried on a real server: that no timestamp moves is
     /// the worse case for who has to notice. False: nothing had it.
     pub fn delete_tag(&mut self, tag: &str) -> bool {
@@ -312,6 +339,18 @@ mod tests {
                 |w| w.tag_attribute(1, "tlp:red", 10) && w.publish(1, 20) && w.delete_tag("tlp:red"),
                 (10, 10, true),
             ),
+            ("local attribute tag added", |w| w.tag_attribute_locally(1, "mine"), (10, 10, true)),
+            (
+                "local attribute tag removed",
+                |w| w.tag_attribute_locally(1, "mine") && w.untag_attribute(1, "mine"),
+                (10, 10, true),
+            ),
+            ("local event tag added", |w| w.tag_event_locally(1, "mine"), (10, 10, true)),
+            (
+                "local event tag removed",
+                |w| w.tag_event_locally(1, "mine") && w.untag_event_locally(1, "mine"),
+                (10, 10, true),
+            ),
             ("event", |w| w.edit_event(1, "f", 1, 50), (50, 10, false)),
             ("object deleted", |w| w.delete_object(1, 0, 50), (50, 50, false)),
             ("publish again", |w| w.publish(1, 50), (10, 10, true)),
@@ -343,6 +382,9 @@ mod tests {
         assert!(world.delete_event(id));
         assert_eq!(world.events().count(), 0);
         assert_eq!(world.add_event(Event::new("next"), 4), 2);
+        assert!(!world.tag_attribute_locally(9, "x") && !world.tag_event_locally(9, "x"));
+        assert!(!world.untag_event_locally(9, "x") && !world.untag_event_locally(2, "x"));
+        assert!(!world.label("x").local && world.tag_event_locally(2, "x") && world.label("x").local);
     }
 
     #[test]

@@ -41,6 +41,8 @@ struct State {
     fetched: Option<Fetched>,
     /// The line came up since the writer last looked.
     came_up: bool,
+    /// The line went down since then.
+    went_down: bool,
     closed: bool,
     /// A transport ended by itself, and why.
     ended: Option<crate::error::Error>,
@@ -58,6 +60,8 @@ pub struct Work {
     pub fetched: Option<Fetched>,
     /// The line came up: what was sent before is lost.
     pub came_up: bool,
+    /// The line went down.
+    pub went_down: bool,
     /// Any event may have changed.
     pub everything: bool,
     /// When the first event has to be asked for.
@@ -68,7 +72,8 @@ pub struct Work {
 
 impl Work {
     fn is_something(&self) -> bool {
-        self.adds.is_some() || !self.gone.is_empty() || self.fetched.is_some() || self.came_up || self.ended.is_some()
+        let line = self.came_up || self.went_down;
+        self.adds.is_some() || !self.gone.is_empty() || self.fetched.is_some() || line || self.ended.is_some()
     }
 }
 
@@ -90,18 +95,19 @@ impl Inbox {
         self.ahead.store(seconds, Ordering::Relaxed);
     }
 
-    /// Waits until there is something to do, or until `until`. `open`: indicators and
-    /// events are taken; else they wait.
-    pub fn take(&self, until: Instant, open: bool) -> Work {
+    /// Waits until there is something to do, or until `until`. `looks`: indicators and
+    /// events are taken, and MISP may be asked for events from then on; else they wait.
+    pub fn take(&self, until: Instant, looks: Option<Instant>) -> Work {
         let mut state = self.state();
         loop {
             let mut work = Work {
                 fetched: state.fetched.take(),
                 came_up: std::mem::take(&mut state.came_up),
+                went_down: std::mem::take(&mut state.went_down),
                 ended: state.ended.take(),
                 ..Work::default()
             };
-            if open {
+            if looks.is_some() {
                 work.adds = state.pending.take_adds();
                 work.gone = state.pending.take_gone();
             }
@@ -111,7 +117,8 @@ impl Inbox {
                 self.room.notify_all();
             }
             let now = Instant::now();
-            let wake = until.min(work.next_look.filter(|_| open && state.under_way.is_none()).unwrap_or(until));
+            let look = work.next_look.zip(looks).filter(|_| state.under_way.is_none());
+            let wake = look.map_or(until, |(due, from)| until.min(due.max(from)));
             if work.is_something() || now >= wake {
                 return work;
             }
@@ -223,15 +230,72 @@ impl Sink for Inbox {
 
     fn down(&self, why: &str) {
         log::warn!("no messages come: {why}");
-        self.counts(|counts| {
-            counts.disconnects += u64::from(counts.up);
-            counts.up = false;
-            counts.last_error = why.to_owned();
-        });
+        let mut state = self.state();
+        state.went_down = true;
+        state.counts.disconnects += u64::from(state.counts.up);
+        state.counts.up = false;
+        state.counts.last_error = why.to_owned();
+        drop(state);
+        self.news.notify_all();
     }
 
     fn settled(&self) -> u64 {
         let state = self.state();
         state.pending.settled(state.under_way.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn inbox() -> Inbox {
+        Inbox::new(Rules::new(&serde_yaml::from_str("{}").unwrap()), false)
+    }
+
+    const EDITED: &[u8] = br#"{"Event":{"id":"7"},"action":"edit"}"#;
+    const DELETED: &[u8] = br#"{"Event":{"id":"7"},"action":"delete"}"#;
+
+    /// MISP is asked for what is due; how often until nothing is.
+    fn ask_for_all(inbox: &Inbox, meanwhile: impl Fn(u32)) -> u32 {
+        let mut asked = 0;
+        let mut now = Instant::now();
+        while let Some(due) = inbox.pending(|p| p.next_look()) {
+            now = now.max(due);
+            assert_eq!(inbox.begin_look(now, 9), Some(vec![7]));
+            asked += 1;
+            meanwhile(asked);
+            inbox.end_look(true, false, now);
+        }
+        asked
+    }
+
+    #[test]
+    fn an_event_that_goes_is_made_sure_of() {
+        let inbox = inbox();
+        inbox.message(1, EDITED);
+        assert_eq!(ask_for_all(&inbox, |_| {}), 2, "an event that stays is asked for twice");
+        inbox.message(2, EDITED);
+        let goes = |asked| {
+            if asked == 2 {
+                inbox.message(3, DELETED);
+            }
+        };
+        assert_eq!(ask_for_all(&inbox, goes), 3, "the second answer may have had it still");
+        assert_eq!(inbox.take(Instant::now(), Some(Instant::now())).gone, [7]);
+    }
+
+    #[test]
+    fn who_may_not_ask_yet_is_not_woken_to_ask() {
+        let inbox = inbox();
+        inbox.message(1, EDITED);
+        let (begun, wait) = (Instant::now(), Duration::from_millis(400));
+        let due = inbox.pending(|p| p.next_look()).unwrap();
+        assert!(due < begun + wait);
+        inbox.take(begun + wait, Some(begun + 2 * wait));
+        assert!(begun.elapsed() >= wait, "{:?}", begun.elapsed());
+        inbox.take(begun + 100 * wait, Some(begun));
+        assert!(begun.elapsed() < 100 * wait);
     }
 }

@@ -6,7 +6,7 @@
 
 use super::decide::Step;
 use crate::pass::between::Fresh;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Bytes of indicators that wait to be added, about; a burst beyond it costs less to
@@ -124,6 +124,8 @@ impl Pending {
                 self.adds.remove(&event);
                 self.looks.remove(&event);
                 self.gone.entry(event).or_insert(number);
+                // An answer that is on its way, or a pass, may have had it still and bring it back.
+                self.look(event, None, SURE, now);
             }
             Step::Everything => self.all(number),
         }
@@ -157,6 +159,12 @@ impl Pending {
     /// it began.
     pub fn recent(&self, event: u64) -> impl Iterator<Item = &Fresh> {
         self.recent.range((event, 0)..=(event, u64::MAX)).flat_map(|(_, (_, fresh))| fresh)
+    }
+
+    /// The events of these.
+    pub fn recent_events(&mut self, now: Instant) -> BTreeSet<u64> {
+        self.forget(now);
+        self.recent.keys().map(|(event, _)| *event).collect()
     }
 
     fn all(&mut self, number: u64) {
@@ -332,7 +340,8 @@ mod tests {
         let taken = pending.take_looks(now + SOON[0], 9);
         assert_eq!((pending.settled(Some(&taken)), pending.settled(None)), (2, 3));
         pending.put_back(taken, true, now);
-        assert_eq!((pending.settled(None), pending.next_look()), (2, Some(now + RETRY)));
+        assert_eq!((pending.settled(None), pending.next_look()), (2, Some(now + SURE[0])));
+        assert_eq!(events(&pending.take_looks(now + RETRY - MS, 9)), [8], "it is made sure that it went");
         let taken = pending.take_looks(now + RETRY, 9);
         pending.looked(taken, now);
         assert_eq!((pending.settled(None), pending.take_gone()), (3, vec![8]));
@@ -366,7 +375,7 @@ mod tests {
         pending.put(1, add(5, "a", true), now);
         pending.put(2, Step::Gone(5), now);
         assert!(pending.take_adds().is_none_or(|adds| adds.events.is_empty()));
-        assert_eq!((pending.next_look(), pending.take_gone()), (None, vec![5]));
+        assert_eq!((pending.next_look(), pending.take_gone()), (Some(now + SURE[0]), vec![5]));
     }
 
     #[test]
@@ -412,6 +421,7 @@ mod tests {
         assert_eq!((values(&pending, 5), values(&pending, 6).len()), (vec!["b".to_owned()], 2));
         pending.take_looks(now + RECENT - MS, 9);
         assert_eq!(values(&pending, 5), ["b"]);
+        assert_eq!(pending.recent_events(now), BTreeSet::from([5, 6]));
         pending.take_looks(now + RECENT, 9);
         assert_eq!((values(&pending, 5).len(), values(&pending, 6).len()), (0, 0));
     }

@@ -71,7 +71,7 @@ pub fn run(config: &Config, directory: &Path) -> Result<()> {
         client: Client::new(&config.misp)?,
         between: None,
         ahead: 0,
-        schedule: Schedule::new(refresh, falco, now),
+        schedule: Schedule::new(refresh, falco, config.memcached.timeout.duration(), now),
         first: true,
         look: None,
     };
@@ -126,27 +126,30 @@ impl Writer<'_> {
                 self.pass(false)?;
                 continue;
             }
-            if self.schedule.ping_is_due(now) {
-                self.ping(now);
-            }
+            self.look_after_memcached(now);
             if self.schedule.falco_is_due(now) {
                 self.write_falco()?;
             }
             let until = self.schedule.next().min(now + ROUND);
-            let work = self.inbox.take(until, self.between.is_some());
+            let work = self.inbox.take(until, self.looks());
             self.work(work)?;
         }
         // What was taken in is brought to its end.
-        let rest = self.inbox.take(Instant::now(), self.between.is_some());
+        let rest = self.inbox.take(Instant::now(), self.looks());
         self.apply(rest.adds, &rest.gone)?;
         self.between.as_mut().map_or(Ok(()), Between::settle)
+    }
+
+    /// From when on MISP may be asked for events; `None`: nothing can be applied now.
+    fn looks(&self) -> Option<Instant> {
+        self.between.as_ref().map(|_| self.schedule.next_look())
     }
 
     /// A pass that begins before the line is up would have to be made again.
     fn wait_for_line(&mut self) -> Result<()> {
         let until = Instant::now() + FIRST_LINE;
         while !interrupt::requested() && Instant::now() < until {
-            let work = self.inbox.take(until.min(Instant::now() + ROUND), false);
+            let work = self.inbox.take(until.min(Instant::now() + ROUND), None);
             if let Some(e) = work.ended {
                 return Err(e);
             }
@@ -169,6 +172,10 @@ impl Writer<'_> {
             log::info!("messages come (again): a pass finds what was missed");
             self.schedule.want_pass(Instant::now());
         }
+        if work.went_down {
+            // Who watches need not wait for the next time.
+            self.write_counts();
+        }
         self.apply(work.adds, &work.gone)?;
         match work.fetched {
             Some(Fetched::Batch(batch)) => {
@@ -190,7 +197,7 @@ impl Writer<'_> {
         }
         let now = Instant::now();
         let due = work.next_look.is_some_and(|due| due <= now);
-        if due && self.schedule.look_may_begin(now) && self.look.is_none() {
+        if due && self.schedule.next_look() <= now && self.look.is_none() {
             self.begin_look(now)?;
         }
         Ok(())
@@ -319,8 +326,10 @@ impl Writer<'_> {
         }
     }
 
-    fn ping(&mut self, now: Instant) {
-        if self.between.as_mut().is_some_and(Between::is_unwell) {
+    fn look_after_memcached(&mut self, now: Instant) {
+        let due = self.schedule.ping_is_due(now);
+        let Some(between) = &mut self.between else { return };
+        if between.is_back() || due && between.is_unwell() {
             log::info!("a memcached server is back, or lost its keys: a pass makes it right");
             self.close_between();
             self.schedule.want_pass(now);
@@ -332,7 +341,8 @@ impl Writer<'_> {
             between.settle()?;
         }
         self.close_between();
-        let begun = self.inbox.pending(|p| p.last());
+        // What messages brought a moment ago may be missing in the answers of this pass.
+        let (begun, lately) = self.inbox.pending(|p| (p.last(), p.recent_events(Instant::now())));
         let started = local_now();
         self.notify.in_pass(true);
         let options = Options { full, ..Options::default() };
@@ -359,8 +369,9 @@ impl Writer<'_> {
                 self.schedule.passed(now);
                 self.inbox.pending(|p| {
                     if full {
-                        p.everything_done(begun)
+                        p.everything_done(begun);
                     }
+                    p.make_sure(lately, now);
                 });
                 self.inbox.counts(|c| {
                     c.passes += 1;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// How often memcached is asked whether it still has what it was given.
+/// How often memcached is asked whether it still has what it was given; more often where
+/// its time-out is shorter, since who sets that wants to notice sooner.
 const PING: Duration = Duration::from_secs(10);
 
 /// The wait after a pass that failed; it doubles with each further one.
@@ -29,6 +30,7 @@ const WRITTEN: Duration = Duration::from_secs(10);
 pub struct Schedule {
     refresh: Duration,
     falco_interval: Option<Duration>,
+    ping_interval: Duration,
     pass: Instant,
     /// Passes that failed, in a row.
     failures: u32,
@@ -42,14 +44,16 @@ pub struct Schedule {
 
 impl Schedule {
     /// All of it is due at once. A pass every `refresh`; Falco's files at most once in
-    /// `falco_interval`, if there are any.
-    pub fn new(refresh: Duration, falco_interval: Option<Duration>, now: Instant) -> Schedule {
+    /// `falco_interval`, if there are any. `timeout`: memcached's.
+    pub fn new(refresh: Duration, falco_interval: Option<Duration>, timeout: Duration, now: Instant) -> Schedule {
+        let ping_interval = PING.min(timeout);
         Schedule {
             refresh,
             falco_interval,
+            ping_interval,
             pass: now,
             failures: 0,
-            ping: now + PING,
+            ping: now + ping_interval,
             look: now,
             written: now,
             changed: None,
@@ -82,7 +86,7 @@ impl Schedule {
     pub fn passed(&mut self, now: Instant) {
         self.failures = 0;
         self.pass = now + self.refresh;
-        self.ping = now + PING;
+        self.ping = now + self.ping_interval;
         (self.changed, self.falco) = (None, Some(now));
     }
 
@@ -91,13 +95,13 @@ impl Schedule {
         let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(MAX_RETRY);
         self.failures += 1;
         self.pass = now + wait;
-        self.ping = now + PING;
+        self.ping = now + self.ping_interval;
         wait
     }
 
     /// Whether memcached is to be asked how it is; the next time is set.
     pub fn ping_is_due(&mut self, now: Instant) -> bool {
-        take(&mut self.ping, now, PING)
+        take(&mut self.ping, now, self.ping_interval)
     }
 
     /// Whether the counts are to be written down; the next time is set.
@@ -105,9 +109,9 @@ impl Schedule {
         take(&mut self.written, now, WRITTEN)
     }
 
-    /// Whether MISP may be asked for events.
-    pub fn look_may_begin(&self, now: Instant) -> bool {
-        now >= self.look
+    /// From when on MISP may be asked for events.
+    pub fn next_look(&self) -> Instant {
+        self.look
     }
 
     /// MISP took so long to answer for some.
@@ -153,7 +157,7 @@ mod tests {
     #[test]
     fn passes() {
         let now = Instant::now();
-        let mut schedule = Schedule::new(HOUR, None, now);
+        let mut schedule = Schedule::new(HOUR, None, PING, now);
         assert!(schedule.pass_is_due(now));
         let waits: Vec<u64> = (0..8).map(|_| schedule.pass_failed(now).as_secs()).collect();
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300]);
@@ -170,30 +174,31 @@ mod tests {
     #[test]
     fn what_comes_again_and_again() {
         let now = Instant::now();
-        let mut schedule = Schedule::new(HOUR, None, now);
+        let mut schedule = Schedule::new(HOUR, None, PING, now);
         assert!(
             schedule.counts_are_due(now) && !schedule.counts_are_due(now) && schedule.counts_are_due(now + WRITTEN)
         );
         assert!(!schedule.ping_is_due(now) && schedule.ping_is_due(now + PING) && !schedule.ping_is_due(now + PING));
         schedule.passed(now);
         assert_eq!(schedule.next(), now + PING);
+        let often = |timeout| Schedule::new(HOUR, None, timeout, now).ping - now;
+        assert_eq!((often(SECOND), often(HOUR)), (SECOND, PING));
     }
 
     #[test]
     fn misp_rests_after_long_answers() {
         let now = Instant::now();
-        let mut schedule = Schedule::new(HOUR, None, now);
+        let mut schedule = Schedule::new(HOUR, None, PING, now);
         for (took, rest) in [(0, 0), (1, 9), (4, 36), (100, 60)] {
             schedule.looked(took * SECOND, now);
-            let begins = |after| schedule.look_may_begin(now + after * SECOND);
-            assert!(begins(rest) && (rest == 0 || !begins(rest - 1)), "{took}");
+            assert_eq!(schedule.next_look(), now + rest * SECOND, "{took}");
         }
     }
 
     #[test]
     fn falcos_files() {
         let now = Instant::now();
-        let mut schedule = Schedule::new(HOUR, Some(60 * SECOND), now);
+        let mut schedule = Schedule::new(HOUR, Some(60 * SECOND), PING, now);
         assert!(!schedule.falco_is_due(now), "nothing changed");
         schedule.changed(now);
         assert!(schedule.falco_is_due(now) && !schedule.falco_is_due(now));
@@ -202,7 +207,7 @@ mod tests {
         schedule.passed(now + 70 * SECOND);
         schedule.changed(now + 71 * SECOND);
         assert!(!schedule.falco_is_due(now + 129 * SECOND) && schedule.falco_is_due(now + 130 * SECOND));
-        let mut without = Schedule::new(HOUR, None, now);
+        let mut without = Schedule::new(HOUR, None, PING, now);
         without.changed(now);
         assert!(!without.falco_is_due(now + HOUR));
     }

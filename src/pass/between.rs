@@ -34,7 +34,7 @@ use crate::misp::query::fingerprint;
 use crate::report;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 /// An indicator that a message brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub struct Between<'a> {
     held: u64,
     /// A server broke off.
     lost: bool,
+    /// Tries servers that could not be reached.
+    probe: Option<JoinHandle<bool>>,
 }
 
 impl<'a> Between<'a> {
@@ -100,6 +102,7 @@ impl<'a> Between<'a> {
             settled: Vec::new(),
             held,
             lost,
+            probe: None,
         };
         between.terms.now = between.now();
         Ok(Some(between))
@@ -187,12 +190,7 @@ impl<'a> Between<'a> {
     /// # Errors
     /// [`crate::error::Kind::CannotWrite`], [`crate::error::Kind::Unavailable`].
     pub fn absorb(&mut self, batch: Batch, since: Since) -> Result<Vec<(u64, Header)>> {
-        let mut known = BTreeMap::new();
-        for event in &batch.events {
-            if let Some(header) = self.ledger.header(*event)? {
-                known.insert(*event, header);
-            }
-        }
+        let known = self.known(&batch.events)?;
         let mut vanished = Vec::new();
         let skips = batch.skipped.reasons().values().sum::<u64>();
         if skips > 0 {
@@ -217,11 +215,13 @@ impl<'a> Between<'a> {
     /// # Errors
     /// [`crate::error::Kind::Untrusted`]: the shrink guard; and as [`Between::absorb`].
     pub fn drop_vanished(&mut self, vanished: &[(u64, Header)], since: &Since) -> Result<()> {
-        let going = vanished.iter().map(|(_, h)| u64::from(h.records)).sum();
+        // Messages may have changed them since, and deleted some.
+        self.settle()?;
+        let known = self.known(&events_of(vanished))?;
+        let going = known.values().map(|h| u64::from(h.records)).sum();
         guard::check(self.held, going, self.config.misp.max_shrink_percent)?;
-        let known = vanished.iter().copied().collect();
         self.write(&known, Since::default(), |writer, _| {
-            for (event, header) in vanished {
+            for (event, header) in &known {
                 let header = Header { timestamp: 0, delivered: 0, ..*header };
                 writer.drop_records(*event, header, |record| !since.has(*event, record))?;
             }
@@ -235,7 +235,9 @@ impl<'a> Between<'a> {
     /// [`crate::error::Kind::CannotWrite`].
     pub fn mark_unpublished(&mut self, events: &[(u64, Header)]) -> Result<()> {
         let now = self.now();
-        let fresh = events.iter().filter(|(_, h)| h.unpublished_since == 0);
+        // A message may have deleted some of them meanwhile.
+        let known = self.known(&events_of(events))?;
+        let fresh = known.iter().filter(|(_, h)| h.unpublished_since == 0);
         let marks: Vec<_> = fresh.map(|(event, h)| (*event, Header { unpublished_since: now, ..*h })).collect();
         if marks.is_empty() {
             return Ok(());
@@ -250,18 +252,23 @@ impl<'a> Between<'a> {
     /// # Errors
     /// As [`Between::absorb`].
     pub fn remove(&mut self, events: &[u64]) -> Result<()> {
+        let known = self.known(events)?;
+        let gone: Vec<u64> = known.keys().copied().collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.write(&known, Since::default(), |writer, tally| writer.remove(&gone, tally))
+    }
+
+    /// Those of these events that the ledger knows.
+    fn known(&self, events: &[u64]) -> Result<BTreeMap<u64, Header>> {
         let mut known = BTreeMap::new();
         for event in events {
             if let Some(header) = self.ledger.header(*event)? {
                 known.insert(*event, header);
             }
         }
-        let gone: Vec<u64> = known.keys().copied().collect();
-        if gone.is_empty() {
-            return Ok(());
-        }
-        self.held = self.held.saturating_sub(known.values().map(|h| u64::from(h.records)).sum());
-        self.write(&known, Since::default(), |writer, tally| writer.remove(&gone, tally))
+        Ok(known)
     }
 
     /// Does something with a writer, and removes what it found to go.
@@ -310,20 +317,32 @@ impl<'a> Between<'a> {
         change.commit()
     }
 
-    /// Whether a pass is needed to make memcached right: a server broke off, is empty,
-    /// or can be reached again.
+    /// Whether a pass is needed to make memcached right: a server broke off, or is empty.
+    /// Those that could not be reached are tried, for [`Between::is_back`].
     pub fn is_unwell(&mut self) -> bool {
         let key = self.fleet.keys().stats();
         let waiting: Vec<_> = self.fleet.unreachable().map(|(address, _)| address.clone()).collect();
-        let back = Dialer::new(&self.config.memcached)
-            .is_ok_and(|dialer| waiting.iter().any(|address| Server::open(address, &dialer).is_ok()));
-        if back || std::mem::take(&mut self.lost) && waiting.is_empty() {
+        if std::mem::take(&mut self.lost) && waiting.is_empty() {
             return true;
+        }
+        if !waiting.is_empty() && self.probe.is_none() {
+            // One that hangs takes its time, in which messages go on being applied to the others.
+            let config = self.config.memcached.clone();
+            self.probe = Some(thread::spawn(move || {
+                Dialer::new(&config)
+                    .is_ok_and(|dialer| waiting.iter().any(|address| Server::open(address, &dialer).is_ok()))
+            }));
         }
         match self.fleet.each(|server| Ok(server.get(std::slice::from_ref(&key))?.pop().flatten().is_some())) {
             Ok(servers) => servers.iter().any(|(_, there)| !there) || !self.fleet.newly_lost().is_empty(),
             Err(_) => true,
         }
+    }
+
+    /// Whether a server that could not be reached can be by now: a pass makes it right.
+    pub fn is_back(&mut self) -> bool {
+        let tried = self.probe.take_if(|probe| probe.is_finished());
+        tried.is_some_and(|probe| probe.join().unwrap_or(false))
     }
 
     /// Writes Falco's files anew, where they have to change.
@@ -338,4 +357,8 @@ impl<'a> Between<'a> {
         })?;
         files.finish(self.config, &self.ledger, true)
     }
+}
+
+fn events_of(marked: &[(u64, Header)]) -> Vec<u64> {
+    marked.iter().map(|(event, _)| *event).collect()
 }

@@ -13,22 +13,27 @@ use std::collections::BTreeMap;
 /// figure is known.
 const TYPICAL_ITEM: u64 = 113;
 
-/// Process id and evictions of each server, by address.
-pub(super) struct Memory(BTreeMap<String, (u64, u64)>);
+/// Process id, evictions and flushes of each server, by address.
+pub(super) struct Memory(BTreeMap<String, (u64, u64, u64)>);
 
 impl Memory {
     /// As it is now.
     pub(super) fn read(fleet: &mut Fleet) -> Result<Memory> {
         let all = fleet.each(|server| server.stats(""))?;
-        let one = |stats: &BTreeMap<String, String>| (number(stats, "pid"), number(stats, "evictions"));
+        let one = |stats: &BTreeMap<String, String>| {
+            (number(stats, "pid"), number(stats, "evictions"), number(stats, "cmd_flush"))
+        };
         Ok(Memory(all.iter().map(|(i, stats)| (fleet.address(*i).to_string(), one(stats))).collect()))
     }
 
-    /// Whether a server threw keys out since the last pass looked; perhaps ours.
+    /// Whether a server threw keys out, or was emptied, since the last pass looked; perhaps ours.
     pub(super) fn lost_keys(&self, ledger: &Ledger) -> Result<bool> {
         let before = stored(ledger)?;
-        Ok(self.0.iter().any(|(address, (pid, evictions))| {
-            before.get(address).is_some_and(|(old_pid, old)| pid == old_pid && evictions > old)
+        Ok(self.0.iter().any(|(address, (pid, evictions, flushes))| {
+            let more = |(old_pid, evicted, flushed): &(u64, u64, u64)| {
+                pid == old_pid && (evictions > evicted || flushes > flushed)
+            };
+            before.get(address).is_some_and(more)
         }))
     }
 
@@ -44,9 +49,11 @@ impl Memory {
             let needed_bytes = (all_keys as f64 * fleet.share(index)) as u64;
             let evictions = number(&stats, "evictions");
             let limit_bytes = number(&stats, "limit_maxbytes");
-            let evicted_now = evictions.saturating_sub(self.0.get(&address).map_or(0, |(_, before)| *before));
-            // What this pass itself drove out is for the next one to find.
-            now.insert(address.clone(), (number(&stats, "pid"), evictions - evicted_now));
+            let evicted_now = evictions.saturating_sub(self.0.get(&address).map_or(0, |(_, before, _)| *before));
+            // What this pass itself drove out is for the next one to find, and so is a flush
+            // while it ran: it may have come behind the keys that were written before.
+            let flushes = self.0.get(&address).map_or(0, |(.., flushes)| *flushes);
+            now.insert(address.clone(), (number(&stats, "pid"), evictions - evicted_now, flushes));
             servers.push(report::Server {
                 address,
                 items: number(&stats, "curr_items"),
@@ -75,7 +82,7 @@ pub(super) fn unreachable(fleet: &Fleet) -> Vec<report::Unreachable> {
     fleet.unreachable().map(one).collect()
 }
 
-fn stored(ledger: &Ledger) -> Result<BTreeMap<String, (u64, u64)>> {
+fn stored(ledger: &Ledger) -> Result<BTreeMap<String, (u64, u64, u64)>> {
     Ok(ledger.meta("memory")?.and_then(|m| serde_json::from_slice(&m).ok()).unwrap_or_default())
 }
 

@@ -6,6 +6,7 @@
 use crate::support::memcached::Memcached;
 use crate::support::program::{Finished, command};
 use crate::support::scene::{INDEX, OWN, Random, SEARCH, Scene, change, held, old_world};
+use misp2memcached::demo::Fault;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -266,6 +267,29 @@ fn a_memcached_without_memory() {
     scene.memcached = good;
     scene.configuration.write();
     scene.good("another server");
+}
+
+/// Somebody empties it between two batches: no connection breaks, and `misp-stats` is
+/// written as if nothing had been. The next pass looks at every key.
+#[test]
+fn a_memcached_emptied_within_a_pass() {
+    let mut random = Random::new(7);
+    let scene = Scene::new(old_world(&mut random, 40, 5), "");
+    let server = scene.memcached.server();
+    scene.misp.set_fault(Box::new(move |request, nth| {
+        // The first batch is under way to memcached, or there.
+        if request.path.starts_with(SEARCH) && nth == 2 {
+            let mut stream = TcpStream::connect(&server).expect("memcached");
+            stream.write_all(b"flush_all\r\n").expect("memcached reads");
+            let mut answer = [0; 4];
+            stream.read_exact(&mut answer).expect("an answer");
+        }
+        Fault::None
+    }));
+    let misp = scene.run(&["load"]);
+    scene.misp.clear_fault();
+    assert_eq!(misp.code, Some(0), "{}", misp.stderr);
+    scene.good("the pass after it");
 }
 
 /// Foreign items of every size that ours have, until none is taken any more.

@@ -59,3 +59,35 @@ impl Transport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(yaml: &str) -> Result<Transport> {
+        Transport::of(&serde_yaml::from_str(yaml).expect("a configuration"))
+    }
+
+    #[test]
+    fn a_build_says_what_it_was_built_without() {
+        let zmq = of("zmq: {host: misp.example, port: 50000}");
+        let kafka = of("kafka: {topics: [misp_attribute], config: {bootstrap.servers: 'localhost:9092'}}");
+        for (transport, built_in, feature) in
+            [(zmq, cfg!(feature = "zmq"), "--features zmq"), (kafka, kafka::BUILT_IN, "--features kafka")]
+        {
+            match transport {
+                Ok(transport) => assert!(built_in, "{transport:?}"),
+                Err(e) => {
+                    assert!(!built_in && e.kind() == Kind::Config && e.to_string().contains(feature), "{e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_section_it_says_which_to_write() {
+        let error = of("{}").unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert!(error.to_string().contains("`zmq:` or `kafka:`"), "{error}");
+    }
+}

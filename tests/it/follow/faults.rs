@@ -2,7 +2,7 @@
 
 use super::{Scene, await_that};
 use crate::support::live::Operation::*;
-use crate::support::site::SEARCH;
+use crate::support::site::{SEARCH, Site};
 use misp2memcached::demo::{Attribute, Event, Fault, World};
 
 fn world() -> World {
@@ -48,7 +48,7 @@ fn memcached_goes_and_comes_back_empty() {
 
 #[test]
 fn memcached_is_emptied() {
-    let mut scene = Scene::start(world(), "", "");
+    let mut scene = Scene::with(Site::new(world()), "timeout: 2s\n", "", "");
     scene.site.memcached.flush_all();
     scene.settles("memcached was emptied");
     add(&mut scene, "afterwards.example");

@@ -2,17 +2,20 @@
 //! real memcached: what it holds is what a fresh `load --full` of the same world puts
 //! into another one.
 
+mod burst;
 mod faults;
+mod fleets;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod operations;
+mod outputs;
 mod service;
 mod worlds;
 
 use crate::support::config::Configuration;
 use crate::support::live::{Operation, Transport, operate};
 use crate::support::memcached::Memcached;
-use crate::support::program::{command, run};
+use crate::support::program::{command, peak_of, run};
 use crate::support::publisher::Publisher;
 use crate::support::site::{Held, Site};
 use misp2memcached::demo::World;
@@ -77,6 +80,17 @@ impl Follower {
         assert!(sent.is_ok_and(|s| s.success()), "follow takes a signal");
     }
 
+    /// The most memory that it has taken so far, in MiB.
+    fn peak(&self) -> u64 {
+        peak_of(self.child.id()).expect("it runs, on Linux")
+    }
+
+    /// Ends it at once, as a crash does.
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Waits for its end; its exit code.
     fn ended(&mut self) -> Option<i32> {
         let mut status = None;
@@ -93,8 +107,7 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
@@ -130,12 +143,27 @@ impl DerefMut for Scene {
 impl Scene {
     /// One that follows, its first pass made. `misp`: lines of that section; `extra`: further sections.
     fn start(world: World, misp: &str, extra: &str) -> Scene {
+        Scene::with(Site::new(world), "", misp, extra)
+    }
+
+    /// The same with the servers of this site, and lines of the section `memcached`.
+    fn with(site: Site, memcached: &str, misp: &str, extra: &str) -> Scene {
         let publisher = Publisher::start();
         let zmq = format!("zmq:\n  host: 127.0.0.1\n  port: {}\n", publisher.port());
-        let scene = Scene { followed: Followed::start(world, misp, extra, &zmq), publisher };
-        scene.publisher.await_subscriber();
-        scene.await_counts("the first pass", |counts| counts.passes > 0);
+        let scene = Scene { followed: Followed::with(site, memcached, misp, extra, &zmq), publisher };
+        scene.await_first_pass();
         scene
+    }
+
+    fn await_first_pass(&self) {
+        self.publisher.await_subscriber();
+        self.await_counts("the first pass", |counts| counts.passes > 0 && counts.up);
+    }
+
+    /// Starts it once more, and waits for the first pass.
+    fn start_again(&mut self) {
+        self.follower = Follower::start(&self.site.config, &[]);
+        self.await_first_pass();
     }
 
     /// Does it in MISP, which publishes what it says of it; false: MISP would have refused it.
@@ -149,14 +177,26 @@ impl Scene {
 
 impl Followed {
     /// A `follow` that was started. `transport`: a section that the fresh load does without.
+    #[cfg(feature = "kafka")]
     fn start(world: World, misp: &str, extra: &str, transport: &str) -> Followed {
-        let mut site = Site::new(world);
+        Followed::with(Site::new(world), "", misp, extra, transport)
+    }
+
+    /// The same with the servers of this site, and lines of the section `memcached`.
+    fn with(mut site: Site, memcached: &str, misp: &str, extra: &str, transport: &str) -> Followed {
         let other = Memcached::start(&[]);
         let mut fresh = Configuration::new(&site.misp, &other);
-        fresh.misp(misp).extra(extra);
-        site.config.misp(misp).extra(&format!("{extra}{transport}"));
+        fresh.memcached(memcached).misp(misp).extra(extra);
+        site.config.memcached(memcached).misp(misp).extra(&format!("{extra}{transport}"));
         let follower = Follower::start(&site.config, &[]);
         Followed { site, follower, other, fresh }
+    }
+
+    /// Kills it.
+    fn kill(&mut self) {
+        self.follower.kill();
+        // What it said of itself would be taken for the next one's word.
+        std::fs::remove_file(self.site.config.state().join(FILE_NAME)).expect("what it said of itself");
     }
 
     /// What `follow` says of itself.
@@ -197,12 +237,17 @@ impl Followed {
 
     /// Waits until memcached holds what a fresh load gives.
     fn settles(&self, story: &str) {
+        self.settles_in(story, || self.site.held());
+    }
+
+    /// The same of what `held` finds.
+    fn settles_in(&self, story: &str, held: impl Fn() -> Held) {
         let truth = self.truth();
         await_that(
-            || format!("{story}\n{}\n{}", difference(&self.site.held(), &truth), self.follower.log()),
-            || self.site.held().indicators == truth.indicators,
+            || format!("{story}\n{}\n{}", difference(&held(), &truth), self.follower.log()),
+            || held().indicators == truth.indicators,
         );
-        let held = self.site.held();
+        let held = held();
         // Without the one readers look in every namespace; without the other they look for no network.
         for (told, needed) in
             [(held.namespaces, truth.namespaces), (Some(held.networks.unwrap_or_default()), truth.networks)]

@@ -1,11 +1,12 @@
 //! Random worlds that change at random while they are followed, with all that may
-//! happen to publisher and memcached meanwhile.
+//! happen to publisher, memcached and `follow` itself meanwhile.
 //!
 //! `FOLLOW_SEEDS=1..500` runs other worlds than the usual ones.
 
 use super::{Scene, now};
 use crate::support::live::Operation::{self, *};
 use crate::support::random::{Random, attribute};
+use crate::support::site::Site;
 use misp2memcached::demo::{Event, World};
 use std::fmt::Write;
 
@@ -14,14 +15,29 @@ const STEPS: u64 = 6;
 
 const TAGS: [&str; 3] = ["tlp:red", "tlp:amber", "Feed-xyz"];
 
-/// What may be configured; a seed picks one.
-const QUESTIONS: [(&str, &str); 5] = [
-    ("", "other:\n  enabled: true\n"),
-    ("published: true\n", ""),
-    ("filter:\n  - tags: [\"tlp:red\"]\n  - types: [ip-dst, md5]\n", ""),
-    ("filter:\n  - tags: [\"Feed-xyz\"]\n    types: [ip-dst, ip-src, domain]\nmin_threat_level: medium\n", ""),
-    ("to_ids: false\ncategories: [\"Network activity\"]\n", ""),
+const ORG_SEVEN: &str = "00000007-0000-4000-8000-000000000007";
+
+/// What may be configured; a seed picks one: lines of `memcached` and of `misp`, further sections.
+const QUESTIONS: [(&str, &str, &str); 9] = [
+    ("", "", "other:\n  enabled: true\n"),
+    ("", "published: true\n", ""),
+    ("", "filter:\n  - tags: [\"tlp:red\"]\n  - types: [ip-dst, md5]\n", ""),
+    ("", "filter:\n  - tags: [\"Feed-xyz\"]\n    types: [ip-dst, ip-src, domain]\nmin_threat_level: medium\n", ""),
+    ("", "to_ids: false\ncategories: [\"Network activity\"]\n", ""),
+    ("", "filter:\n  - orgs: [\"1\"]\n  - orgs: [\"7\"]\n    tags: [\"tlp:amber\"]\n", ""),
+    ("", "published: true\nfilter:\n  - orgs: [\"Org Seven\"]\n  - types: [domain]\n", ""),
+    ("context: [event_info, tlp, org, threat_level]\n", "", ""),
+    ("context: [category, tlp]\n", "published: true\nfilter:\n  - orgs: [\"1\"]\n    tags: [\"tlp:red\"]\n", ""),
 ];
+
+/// Whether `follow` gets the messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Yes,
+    /// It may die before it has done what they ask for.
+    Perhaps,
+    Never,
+}
 
 struct Life {
     seed: u64,
@@ -34,47 +50,57 @@ struct Life {
 impl Life {
     fn new(seed: u64) -> Life {
         let mut random = Random::new(seed);
-        let (misp, extra) = QUESTIONS[(seed % QUESTIONS.len() as u64) as usize];
+        let (memcached, misp, extra) = QUESTIONS[(seed % QUESTIONS.len() as u64) as usize];
         let mut world = World::new();
         for _ in 0..8 {
             let id = world.add_event(draft(&mut random), now() - 7200);
             world.publish(id, now() - 7100);
         }
-        let scene = Scene::start(world, &format!("{misp}max_shrink_percent: 100\n"), extra);
+        let misp = format!("{misp}max_shrink_percent: 100\n");
+        let scene = Scene::with(Site::new(world), &format!("{memcached}timeout: 3s\n"), &misp, extra);
         Life { seed, random, scene, published: misp.contains("published"), story: String::new() }
     }
 
     fn live(mut self) {
         for step in 0..STEPS {
             let _ = writeln!(self.story, "seed {}, step {step}", self.seed);
-            let away = self.random.percent(15);
-            if away {
-                self.tell("the publisher is away");
-                self.scene.publisher.kill();
-            }
-            for _ in 0..self.random.between(1, 12) {
-                self.operate(away);
-            }
-            if self.published {
-                let drafts: Vec<u64> =
-                    self.scene.site.misp.world().events().filter(|e| !e.published).map(|e| e.id).collect();
-                drafts.into_iter().for_each(|id| self.perform(&Publish(id), away));
-            }
-            if away {
-                self.scene.publisher.restart();
-            }
-            match self.random.below(80) {
-                0 => {
-                    self.tell("memcached is restarted");
-                    self.scene.site.memcached.restart();
+            match self.random.below(100) {
+                0..15 => {
+                    self.tell("the publisher is away");
+                    self.scene.publisher.kill();
+                    self.some(Heard::Never);
+                    self.scene.publisher.restart();
+                    self.scene.publisher.await_subscriber();
                 }
-                1 => {
-                    self.tell("memcached is emptied");
-                    self.scene.site.memcached.flush_all();
+                15..35 => {
+                    self.some(Heard::Perhaps);
+                    self.tell("follow is killed");
+                    self.scene.kill();
+                    self.some(Heard::Never);
+                    self.tell("and starts again");
+                    self.scene.start_again();
                 }
-                _ => {}
+                _ => self.some(Heard::Yes),
+            }
+            // At any moment, also within a pass: its connections break. Whoever empties it within a pass does to it
+            // what somebody does who deletes keys, and a pass does not look for that.
+            if self.random.below(40) == 0 {
+                self.tell("memcached is restarted");
+                self.scene.site.memcached.restart();
             }
             self.scene.settles(&self.story);
+        }
+    }
+
+    /// Somebody works in MISP for a while.
+    fn some(&mut self, heard: Heard) {
+        for _ in 0..self.random.between(1, 12) {
+            self.operate(heard);
+        }
+        if self.published {
+            let drafts: Vec<u64> =
+                self.scene.site.misp.world().events().filter(|e| !e.published).map(|e| e.id).collect();
+            drafts.into_iter().for_each(|id| self.perform(&Publish(id), heard));
         }
     }
 
@@ -82,16 +108,24 @@ impl Life {
         let _ = writeln!(self.story, "  {what}");
     }
 
-    fn perform(&mut self, operation: &Operation, unheard: bool) {
+    fn perform(&mut self, operation: &Operation, heard: Heard) {
+        // A pass cannot make good what moves no timestamp.
+        let silent = matches!(
+            operation,
+            UntagAttribute(..) | DeleteTag(_) | TagAttributeLocally(..) | TagEventLocally(..) | UntagEventLocally(..)
+        );
+        if silent && heard != Heard::Yes {
+            return;
+        }
         self.tell(&format!("{operation:?}"));
-        if unheard {
+        if heard == Heard::Never {
             self.scene.operate_unheard(operation);
         } else {
             self.scene.operate(operation);
         }
     }
 
-    fn operate(&mut self, unheard: bool) {
+    fn operate(&mut self, heard: Heard) {
         let random = &mut self.random;
         let (events, attributes, objects) = {
             let world = self.scene.site.misp.world();
@@ -104,7 +138,7 @@ impl Life {
         };
         if events.is_empty() || attributes.is_empty() {
             let draft = draft(random);
-            return self.perform(&AddEvent(draft), unheard);
+            return self.perform(&AddEvent(draft), heard);
         }
         let (event, id) = (*random.pick(&events), *random.pick(&attributes));
         let tag = (*random.pick(&TAGS)).to_owned();
@@ -124,19 +158,25 @@ impl Life {
             88..90 => DeleteEvent(event),
             90..93 => Publish(event),
             93..95 => Unpublish(event),
-            95..96 => DeleteTag(tag),
+            95 => DeleteTag(tag),
+            96 => TagAttributeLocally(id, tag),
+            97 => TagEventLocally(event, tag),
+            98 => UntagEventLocally(event, tag),
             _ if objects.is_empty() => return,
             _ => {
                 let (event, object) = *random.pick(&objects);
                 DeleteObject(event, object)
             }
         };
-        self.perform(&operation, unheard);
+        self.perform(&operation, heard);
     }
 }
 
 fn draft(random: &mut Random) -> Event {
     let mut event = Event::new("random");
+    if random.percent(40) {
+        (event.orgc_id, event.orgc, event.orgc_uuid) = (7, "Org Seven".into(), ORG_SEVEN.into());
+    }
     event.threat_level = random.between(1, 4) as u8;
     event.distribution = random.below(5) as u8;
     event.tags = TAGS.iter().filter(|_| random.percent(20)).map(|t| (*t).to_owned()).collect();
@@ -156,7 +196,7 @@ fn draft(random: &mut Random) -> Event {
 }
 
 fn seeds() -> Vec<u64> {
-    let Ok(range) = std::env::var("FOLLOW_SEEDS") else { return (1..=10).collect() };
+    let Ok(range) = std::env::var("FOLLOW_SEEDS") else { return (1..=12).collect() };
     let (from, to) = range.split_once("..").expect("FOLLOW_SEEDS=1..500");
     (from.parse().unwrap()..to.parse().unwrap()).collect()
 }
@@ -165,7 +205,7 @@ fn seeds() -> Vec<u64> {
 fn random_worlds_are_followed() {
     // Most of the time is waiting.
     let seeds = seeds();
-    for some in seeds.chunks(5) {
+    for some in seeds.chunks(6) {
         std::thread::scope(|scope| {
             for seed in some {
                 scope.spawn(move || Life::new(*seed).live());

@@ -28,6 +28,11 @@ pub enum Operation {
     TagAttribute(u64, String),
     /// As `/attributes/removeTag` does, which moves no timestamp.
     UntagAttribute(u64, String),
+    /// Local tags move no timestamp: nothing but the tag's own message says so.
+    TagEventLocally(u64, String),
+    UntagEventLocally(u64, String),
+    /// [`Operation::UntagAttribute`] takes it off.
+    TagAttributeLocally(u64, String),
     /// Deletes an object of an event with its attributes.
     DeleteObject(u64, u64),
     /// Deletes a tag wherever it is.
@@ -120,8 +125,8 @@ pub fn operate(world: &mut World, operation: &Operation, now: u64, transport: Tr
         }
         AddAttribute(event, draft) => {
             let before = world.event(*event)?.clone();
-            let id = world.add_attribute(*event, draft.clone(), now)?;
-            said.new_attribute(&before, find(world, id)?.1);
+            world.add_attribute(*event, draft.clone(), now)?;
+            said.new_attribute(&before, world.event(*event)?.attributes.last()?);
         }
         EditValue(id, value) => {
             let before = find(world, *id)?.0.clone();
@@ -167,6 +172,21 @@ pub fn operate(world: &mut World, operation: &Operation, now: u64, transport: Tr
             attribute.tags.contains(name).then_some(())?;
             said.attribute_tag(event.id, *id, name, "detached from attribute");
             world.untag_attribute(*id, name);
+        }
+        TagEventLocally(id, name) => {
+            (!world.event(*id)?.tags.contains(name)).then_some(())?;
+            world.tag_event_locally(*id, name);
+            said.tag(name, &format!(r#","event_id":"{id}","local":true"#), "attached to event");
+        }
+        UntagEventLocally(id, name) => {
+            world.untag_event_locally(*id, name).then_some(())?;
+            said.tag(name, &format!(r#","event_id":"{id}""#), "detached from event");
+        }
+        TagAttributeLocally(id, name) => {
+            let (event, attribute) = find(world, *id)?;
+            (!attribute.tags.contains(name)).then_some(())?;
+            said.attribute_tag(event.id, *id, name, "attached to attribute");
+            world.tag_attribute_locally(*id, name);
         }
         DeleteObject(event, object) => {
             let before = world.event(*event)?.clone();

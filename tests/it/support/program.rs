@@ -88,7 +88,7 @@ fn measured(command: &mut Command, patience: Duration) -> (Finished, u64) {
 }
 
 /// The peak of a process's resident memory in MiB, from Linux.
-fn peak_of(process: u32) -> Option<u64> {
+pub fn peak_of(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.div_ceil(1024))
