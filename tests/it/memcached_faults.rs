@@ -274,11 +274,12 @@ fn a_memcached_without_memory() {
 #[test]
 fn a_memcached_emptied_within_a_pass() {
     let mut random = Random::new(7);
-    let scene = Scene::new(old_world(&mut random, 40, 5), "");
+    let scene = Scene::new(old_world(&mut random, 60, 12), "page_size: 100\nconnections: 1");
     let server = scene.memcached.server();
-    scene.misp.set_fault(Box::new(move |request, nth| {
-        // The first batch is under way to memcached, or there.
-        if request.path.starts_with(SEARCH) && nth == 2 {
+    let searches = AtomicI64::new(0);
+    scene.misp.set_fault(Box::new(move |request, _| {
+        // By now the first batches are there.
+        if request.path.starts_with(SEARCH) && searches.fetch_add(1, Ordering::Relaxed) == 4 {
             let mut stream = TcpStream::connect(&server).expect("memcached");
             stream.write_all(b"flush_all\r\n").expect("memcached reads");
             let mut answer = [0; 4];
@@ -289,6 +290,8 @@ fn a_memcached_emptied_within_a_pass() {
     let misp = scene.run(&["load"]);
     scene.misp.clear_fault();
     assert_eq!(misp.code, Some(0), "{}", misp.stderr);
+    let (held, wanted) = (scene.held(), scene.wanted());
+    assert!(wanted.keys().any(|key| !held.contains_key(key)), "nothing was lost");
     scene.good("the pass after it");
 }
 
