@@ -15,6 +15,7 @@
 //! - [`lookup`]: from what a log shows to keys, and back (pure)
 //! - [`kibana`]: saved objects for Kibana (pure)
 //! - [`wazuh`]: from a Wazuh alert to values, and from matches to an answer (pure)
+//! - [`metrics`]: figures for Prometheus
 //! - [`report`]: what a pass did, for people and programs (pure)
 //! - [`demo`]: a sample MISP, for the demo and for the tests
 //! - [`error`]: what ends a run, and its exit code
@@ -42,6 +43,7 @@ pub mod ledger;
 pub mod lock;
 pub mod logging;
 pub mod lookup;
+pub mod metrics;
 pub mod misp;
 pub mod pass;
 pub mod report;

@@ -1,5 +1,6 @@
 //! What a pass did: a table for people, one line for cron's log, JSON for programs. Pure.
 
+use crate::error::Kind;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -183,6 +184,14 @@ impl Report {
             total.unchanged += n.unchanged;
         }
         total
+    }
+
+    /// The exit code that says so: what was refused, thrown out again or not delivered is
+    /// not there for the readers.
+    pub fn exit_code(&self) -> u8 {
+        let thrown_out = self.memcached.iter().any(|server| server.evicted_now > 0);
+        let lost = self.keys_refused > 0 || thrown_out || !self.unreachable.is_empty();
+        if lost { Kind::Unavailable.exit_code() } else { 0 }
     }
 
     /// One line for a log.

@@ -7,6 +7,7 @@ use crate::cache::fleet::addresses;
 use crate::cache::server::Server;
 use crate::config::{Config, Loaded};
 use crate::error::{Error, Kind, Result};
+use crate::metrics;
 use crate::misp::client::{Client, Failure};
 use crate::pass::cdb_files;
 use crate::{atomic_file, falco, ledger};
@@ -50,6 +51,10 @@ pub(super) fn run(loaded: &Loaded, json: bool) -> Result<u8> {
     }
     if let Some(queue) = try_queue(&config.wazuh) {
         tried.push(self::tried("Wazuh's queue", queue));
+    }
+    if let Some(file) = &config.metrics.file {
+        let probed = metrics::probe(config).map(|()| format!("{} can be written", file.display()));
+        tried.push(self::tried("metrics", probed));
     }
     if json {
         print(&json_line(&serde_json::json!({ "ok": tried.iter().all(|t| t.ok), "tried": tried }))?)?;

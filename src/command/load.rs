@@ -4,6 +4,7 @@ use super::{json_line, print, state_directory};
 use crate::cli::Load;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::metrics;
 use crate::pass::progress::Progress;
 use crate::pass::run::{Options, run as pass};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
@@ -19,6 +20,9 @@ pub(super) fn run(config: &Config, flags: &Load, quiet: bool) -> Result<u8> {
     let flushed = difference.flush();
     drop(difference);
     progress.end();
+    if !flags.dry_run {
+        metrics::pass(config, &directory, &result, None);
+    }
     let report = result?;
     flushed.map_err(|e| Error::new(Kind::CannotWrite, format!("standard output: {e}")))?;
     report.warnings().iter().for_each(|w| log::warn!("{w}"));
@@ -29,10 +33,7 @@ pub(super) fn run(config: &Config, flags: &Load, quiet: bool) -> Result<u8> {
     } else {
         log::info!("{}", report.line());
     }
-    // What was refused, thrown out again or not delivered is not there for the readers.
-    let thrown_out = report.memcached.iter().any(|server| server.evicted_now > 0);
-    let lost = report.keys_refused > 0 || thrown_out || !report.unreachable.is_empty();
-    Ok(if lost { Kind::Unavailable.exit_code() } else { 0 })
+    Ok(report.exit_code())
 }
 
 /// Standard output that may be closed by its reader (`| head`): the rest is for nobody.

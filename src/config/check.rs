@@ -34,6 +34,12 @@ pub(super) fn check(config: &mut Config) -> Vec<Problem> {
     }
     falco(config, &mut problems);
     live::check(config, &mut problems);
+    if let Some(file) = &config.metrics.file
+        // node_exporter reads no other file.
+        && file.extension().is_none_or(|e| e != "prom")
+    {
+        problems.push(Problem::found("metrics.file", quoted(&file.to_string_lossy())));
+    }
     not_empty(&mut problems, [("state.directory", config.state.directory.as_deref())]);
     wazuh(&config.wazuh, &mut problems);
     problems

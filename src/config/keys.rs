@@ -94,6 +94,7 @@ const KEYS: &[(&str, &str)] = &[
     ("kafka.topics[]", "a topic: letters, digits, `.`, `_` and `-`"),
     ("kafka.poll_interval", "seconds from 0.01 to 60"),
     ("kafka.config", "librdkafka's settings, such as `bootstrap.servers: broker:9092`"),
+    ("metrics.file", "the path of a file whose name ends in .prom"),
     ("state.directory", "the path of a directory"),
     ("wazuh.queue", "the path of Wazuh's queue, a unix socket"),
     ("wazuh.fields", "a list of fields of an alert, such as \"data.srcip\""),

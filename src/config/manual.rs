@@ -33,8 +33,8 @@ const NO_DEFAULT: [&str; 20] = [
 ];
 
 /// Their default is found when they are used, or, for `wazuh.queue`, another thing than
-/// the same path named.
-const FOUND_AT_RUN_TIME: [&str; 3] = ["falco_binary", "directory: /var/lib", "queue"];
+/// the same path named. `metrics.file` has none, unlike its namesake of `falco`.
+const FOUND_AT_RUN_TIME: [&str; 4] = ["falco_binary", "directory: /var/lib", "queue", "file: /var/lib/prometheus"];
 
 /// A key that is commented out, without its `#`.
 fn uncommented(line: &str) -> Option<String> {

@@ -67,6 +67,9 @@ pub struct Config {
     /// MISP's Kafka topics instead.
     #[serde(default, deserialize_with = "Kafka::present")]
     pub kafka: Option<Kafka>,
+    /// Figures for Prometheus.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// Where the ledger and the lock live.
     #[serde(default)]
     pub state: State,
@@ -411,6 +414,14 @@ impl Wazuh {
     pub fn queue(&self) -> &Path {
         self.queue.as_deref().unwrap_or(Path::new(Wazuh::QUEUE))
     }
+}
+
+/// Figures for Prometheus.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// A file whose name ends in `.prom`, in the directory of node_exporter's textfile collector.
+    pub file: Option<PathBuf>,
 }
 
 /// The program's own files.

@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::ledger::header::Header;
 use crate::lock::Lock;
+use crate::metrics;
 use crate::misp::client::{Client, local_now};
 use crate::misp::live::source::Stop;
 use crate::misp::live::transport::Transport;
@@ -365,6 +366,7 @@ impl Writer<'_> {
         let options = Options { full, ..Options::default() };
         let result = pass::run_under(self.lock, self.config, self.directory, options, &Progress::new(false));
         self.notify.in_pass(false);
+        metrics::pass(self.config, self.directory, &result, Some(&self.inbox.counts(|c| c.clone())));
         let now = Instant::now();
         self.next_ping = now + PING;
         let passed = result.map(|report| {
@@ -451,6 +453,7 @@ impl Writer<'_> {
             c.clone()
         });
         self.notify.status(&counts.line());
+        metrics::follow(self.config, self.directory, &counts);
         let text = serde_json::to_vec(&counts).unwrap_or_default();
         if let Err(e) = atomic_file::replace_if_changed(&self.directory.join(FILE_NAME), &text, 0o644) {
             log::warn!("{e}");

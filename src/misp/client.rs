@@ -16,7 +16,8 @@ use std::error::Error as _;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A connection that is not there within this is not coming.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +31,31 @@ const MIN_RATE_WAIT: u64 = 1;
 
 /// The longest wait that is believed; it is too long to be waited for, in any case.
 const MAX_RATE_WAIT: u64 = 86_400;
+
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+static FAILED: AtomicU64 = AtomicU64::new(0);
+static MICROSECONDS: AtomicU64 = AtomicU64::new(0);
+
+/// Requests to MISP.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Requests {
+    /// All of them.
+    pub all: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// Seconds from the request to the first byte of the answer, which MISP sends when
+    /// it has all of it (recordings, "The shape of an answer").
+    pub seconds: f64,
+}
+
+/// The requests of this process since this was last asked.
+pub fn requests() -> Requests {
+    Requests {
+        all: REQUESTS.swap(0, Ordering::Relaxed),
+        failed: FAILED.swap(0, Ordering::Relaxed),
+        seconds: MICROSECONDS.swap(0, Ordering::Relaxed) as f64 / 1e6,
+    }
+}
 
 /// A connection to one MISP server; cheap to share between threads.
 #[derive(Debug, Clone)]
@@ -161,6 +187,15 @@ impl Client {
     }
 
     fn send(&self, request: reqwest::blocking::RequestBuilder) -> Result<Answer, Failure> {
+        let begun = Instant::now();
+        let answer = self.exchange(request);
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        FAILED.fetch_add(u64::from(answer.is_err()), Ordering::Relaxed);
+        MICROSECONDS.fetch_add(begun.elapsed().as_micros().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        answer
+    }
+
+    fn exchange(&self, request: reqwest::blocking::RequestBuilder) -> Result<Answer, Failure> {
         let response = request.send().map_err(|e| self.unsent(&e))?;
         let status = response.status();
         if status == StatusCode::OK {

@@ -21,6 +21,7 @@ mod ledger_faults;
 mod logstash;
 mod memcached_faults;
 mod messages;
+mod metrics;
 mod misp_faults;
 mod misp_limits;
 mod recorded;
