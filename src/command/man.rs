@@ -60,17 +60,18 @@ fn file_name(command: &clap::Command) -> String {
     format!("{}.{SECTION}", page_name(command))
 }
 
-fn man(command: clap::Command) -> Man {
-    let source = format!("misp2memcached {}", env!("CARGO_PKG_VERSION"));
-    Man::new(command).section(SECTION).source(source).manual(MANUAL)
+/// The first line of a page. It has no date: the same program makes the same page.
+fn title(out: &mut Vec<u8>, command: &clap::Command) -> io::Result<()> {
+    let (name, version) = (page_name(command), env!("CARGO_PKG_VERSION"));
+    writeln!(out, ".TH {name} {SECTION} \"\" \"misp2memcached {version}\" \"{MANUAL}\"")
 }
 
 /// The page of the program, in roff.
 fn page() -> io::Result<Vec<u8>> {
     let cli = Cli::command();
-    let whole = man(cli.clone());
+    let whole = Man::new(cli.clone());
     let mut page = Vec::new();
-    whole.render_title(&mut page)?;
+    title(&mut page, &cli)?;
     whole.render_name_section(&mut page)?;
     whole.render_synopsis_section(&mut page)?;
     whole.render_description_section(&mut page)?;
@@ -95,14 +96,18 @@ fn page() -> io::Result<Vec<u8>> {
 
 /// The page of one command, in roff.
 fn page_of(command: &clap::Command) -> io::Result<Vec<u8>> {
-    let one = man(command.clone());
+    let one = Man::new(command.clone());
     let mut page = Vec::new();
-    one.render_title(&mut page)?;
+    title(&mut page, command)?;
     one.render_name_section(&mut page)?;
     one.render_synopsis_section(&mut page)?;
     one.render_description_section(&mut page)?;
     one.render_options_section(&mut page)?;
-    page.extend(after(command));
+    let after = after(command);
+    if !String::from_utf8_lossy(&after).contains("EXIT STATUS") {
+        page.extend(b".SH \"EXIT STATUS\"\nAs in \\fBmisp2memcached\\fR(1).\n");
+    }
+    page.extend(after);
     page.extend(see_also(["misp2memcached"].into_iter()));
     Ok(page)
 }
