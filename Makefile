@@ -86,8 +86,9 @@ deb: rust ## the Debian package, into target/deb
 	packaging/build-deb
 
 deb-test: rust ## the package in a clean root of Debian: installed, used, upgraded, removed, purged
-	@$(call need,gcc debhelper debootstrap fish lintian man-db memcached systemd zsh)
+	@$(call need,gcc debhelper debootstrap fish lintian man-db memcached systemd systemd-container zsh)
 	packaging/test-deb
+	packaging/test-systemd
 
 deps: ## what the other targets need from the distribution
 	@$(call need,gcc memcached openssl python3-zmq ruby ruby-dalli time)
@@ -103,6 +104,7 @@ for package in $(1); do \
     case $$package in \
         debhelper) command -v dh >/dev/null && command -v dpkg-buildpackage >/dev/null || missing="$$missing debhelper dpkg-dev";; \
         man-db) command -v man >/dev/null || missing="$$missing man-db";; \
+        systemd-container) command -v systemd-nspawn >/dev/null || missing="$$missing systemd-container procps";; \
         systemd) command -v systemd-analyze >/dev/null || missing="$$missing systemd";; \
         gcc) command -v cc >/dev/null || missing="$$missing gcc libc6-dev";; \
         ruby-dalli) ruby -e 'require "dalli"' 2>/dev/null || missing="$$missing ruby-dalli";; \
