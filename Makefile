@@ -20,7 +20,7 @@ PROGRAM = $(or $(CARGO_TARGET_DIR),target)/release/misp2memcached
 SHARE = $(DESTDIR)$(PREFIX)/share
 DOC = $(SHARE)/doc/misp2memcached
 
-.PHONY: help build demo test bench fuzz lint install deb deb-test deps rust
+.PHONY: help build demo test bench bench-follow fuzz lint install deb deb-test deps rust
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -36,17 +36,27 @@ demo: rust ## see it work: a sample MISP, a real memcached, look-ups, Falco's ru
 	$(CARGO) build --release --locked
 	@$(PROGRAM) demo
 
+# Those of Kafka wait most of their time for a group to share partitions out. The mock binds a
+# broker's port anew when it takes the broker away, which fails while another test starts a
+# process that still has the old socket: those run one by one.
 test: rust ## all tests: the program's, the benchmark's, Logstash's filters on MRI and JRuby
-	@$(call need,gcc memcached openssl python3-zmq ruby ruby-dalli time)
+	@$(call need,gcc g++ memcached openssl python3-zmq ruby ruby-dalli time)
 	@$(call want,jruby)
 	$(CARGO) test --locked
 	$(CARGO) test --locked --bench load
+	$(CARGO) test --locked --bench follow
+	$(CARGO) test --locked --features kafka kafka -- --test-threads 8 --skip brokers_away
+	$(CARGO) test --locked --features kafka brokers_away -- --test-threads 1
 	ruby tests/logstash/process_ioc_test.rb
 	ruby tests/logstash/misp_lookup_test.rb
 
 bench: rust ## how fast a load is, beside what the machine can do (ARGS="...")
 	@$(call need,gcc memcached time)
 	$(CARGO) bench --locked --bench load -- $(ARGS)
+
+bench-follow: rust ## how soon a live message is in memcached, and how many a second (ARGS="...")
+	@$(call need,gcc memcached python3-zmq)
+	$(CARGO) bench --locked --bench follow -- $(ARGS)
 
 # cargo-fuzz passes flags of the nightly toolchain; RUSTC_BOOTSTRAP lets the stable one take them.
 fuzz: rust ## hostile input by the hundred thousand (RUNS=200000 TARGETS="configuration ...")
@@ -62,6 +72,7 @@ lint: rust ## formatting, clippy and the documentation's links, without a warnin
 	@$(call need,gcc g++)
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features kafka -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml
 
@@ -70,13 +81,14 @@ install: ## program, manual pages, completions, documentation with example, Logs
 	if command -v $(CARGO) >/dev/null; then $(MAKE) build; else test -x $(PROGRAM) || { echo "run make build first" >&2; exit 1; }; fi
 	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/misp2memcached
 	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \
-	    $(SHARE)/fish/vendor_completions.d $(DOC)/docs $(DOC)/logstash $(DOC)/packaging
+	    $(SHARE)/fish/vendor_completions.d $(DOC)/docs/images $(DOC)/logstash $(DOC)/packaging
 	$(PROGRAM) man --directory $(SHARE)/man/man1
 	$(PROGRAM) completions bash > $(SHARE)/bash-completion/completions/misp2memcached
 	$(PROGRAM) completions zsh > $(SHARE)/zsh/site-functions/_misp2memcached
 	$(PROGRAM) completions fish > $(SHARE)/fish/vendor_completions.d/misp2memcached.fish
 	install -m 0644 misp2memcached.example.yaml README.md CHANGELOG.md LICENSE $(DOC)
 	install -m 0644 docs/*.md $(DOC)/docs
+	install -m 0644 docs/images/*.svg $(DOC)/docs/images
 	cp -R logstash/. $(DOC)/logstash
 	cp -R packaging/. $(DOC)/packaging
 	chmod -R u=rwX,go=rX $(DOC)/logstash $(DOC)/packaging
@@ -91,7 +103,7 @@ deb-test: rust ## the package in a clean root of Debian: installed, used, upgrad
 	packaging/test-systemd
 
 deps: ## what the other targets need from the distribution
-	@$(call need,gcc memcached openssl python3-zmq ruby ruby-dalli time)
+	@$(call need,gcc g++ memcached openssl python3-zmq ruby ruby-dalli time)
 	@$(call want,jruby)
 
 rust:

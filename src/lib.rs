@@ -16,6 +16,8 @@
 //! - [`kibana`]: saved objects for Kibana (pure)
 //! - [`wazuh`]: from a Wazuh alert to values, and from matches to an answer (pure)
 //! - [`metrics`]: figures for Prometheus
+//! - [`share`]: from a sensor's detections to MISP events, and what never leaves (pure)
+//! - [`sighting`]: from what sensors saw to what MISP is told of it (pure)
 //! - [`report`]: what a pass did, for people and programs (pure)
 //! - [`demo`]: a sample MISP, for the demo and for the tests
 //! - [`error`]: what ends a run, and its exit code
@@ -47,5 +49,7 @@ pub mod metrics;
 pub mod misp;
 pub mod pass;
 pub mod report;
+pub mod share;
+pub mod sighting;
 pub mod state;
 pub mod wazuh;

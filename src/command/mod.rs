@@ -6,6 +6,8 @@ mod kibana;
 mod load;
 mod lookup;
 mod man;
+mod share;
+mod sighting;
 mod status;
 mod wazuh;
 
@@ -54,7 +56,9 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Status(output) => status::run(&reader(cli)?, output.json),
         Command::Check(output) => check::run(&configured(cli)?, output.json),
         Command::Kibana(flags) => kibana::run(&reader(cli)?, flags),
+        Command::Sighting(flags) => sighting::run(&configured(cli)?.config, flags),
         Command::Wazuh(flags) => wazuh::run(&reader(cli)?, flags),
+        Command::Share(flags) => share::run(cli, flags),
         Command::Demo => demo::run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -2,7 +2,7 @@
 //! clock, no server; only the URL is tidied (its trailing slash goes).
 
 use super::problem::{Problem, quoted};
-use super::{Config, Falco, FilterClause, Misp, Span, Wazuh, live, memcached, nearest::nearest};
+use super::{Config, Falco, FilterClause, Misp, Sighting, Span, Wazuh, live, memcached, nearest::nearest};
 use crate::indicator::{Category, MispType};
 use reqwest::Url;
 use secrecy::ExposeSecret;
@@ -13,6 +13,11 @@ use std::path::Path;
 const CONNECTIONS: RangeInclusive<usize> = 1..=16;
 /// Smaller pages cost a request each, larger ones more memory than PHP has.
 const PAGE_SIZE: RangeInclusive<usize> = 100..=1_000_000;
+
+/// MISP starts a PHP process for each request.
+const SIGHTING_RATE: RangeInclusive<u32> = 1..=1000;
+/// The spool is held in memory, in some three times its size.
+const SPOOL_MIB: RangeInclusive<u64> = 1..=1024;
 
 /// Everything that is wrong, in the order of the file's sections.
 pub(super) fn check(config: &mut Config) -> Vec<Problem> {
@@ -41,6 +46,7 @@ pub(super) fn check(config: &mut Config) -> Vec<Problem> {
         problems.push(Problem::found("metrics.file", quoted(&file.to_string_lossy())));
     }
     not_empty(&mut problems, [("state.directory", config.state.directory.as_deref())]);
+    sighting(&config.sighting, &mut problems);
     wazuh(&config.wazuh, &mut problems);
     problems
 }
@@ -216,6 +222,18 @@ fn falco(config: &Config, problems: &mut Vec<Problem>) {
             "falco.enabled",
             "found true, but the section `network`, whose addresses Falco's lists hold, is off; set network.enabled to true",
         ));
+    }
+}
+
+fn sighting(sighting: &Sighting, problems: &mut Vec<Problem>) {
+    if crate::sighting::source(&sighting.source).is_err() {
+        problems.push(Problem::found("sighting.source", "a longer text, or one with control characters"));
+    }
+    if !SIGHTING_RATE.contains(&sighting.rate) {
+        problems.push(Problem::found("sighting.rate", sighting.rate));
+    }
+    if !SPOOL_MIB.contains(&sighting.spool_mib) {
+        problems.push(Problem::found("sighting.spool_mib", sighting.spool_mib));
     }
 }
 

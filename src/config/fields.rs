@@ -1,7 +1,7 @@
 //! Test support: every key path that the structs know.
 
 use super::decode::fields_of;
-use super::{Category, Config, Falco, FilterClause, Kafka, Memcached, Metrics, Misp, State, Tls, Wazuh, Zmq};
+use super::{Category, Config, Falco, FilterClause, Kafka, Memcached, Metrics, Misp, Sighting, State, Tls, Wazuh, Zmq};
 
 /// `memcached.host`, ..., `misp.filter[].orgs`, ...
 pub(super) fn all() -> Vec<String> {
@@ -15,6 +15,7 @@ pub(super) fn all() -> Vec<String> {
             "zmq" => fields_of::<Zmq>(),
             "kafka" => fields_of::<Kafka>(),
             "metrics" => fields_of::<Metrics>(),
+            "sighting" => fields_of::<Sighting>(),
             "state" => fields_of::<State>(),
             "wazuh" => fields_of::<Wazuh>(),
             new => panic!("name the struct of the section {new} here"),

@@ -40,7 +40,7 @@ impl Zmq {
 pub struct Kafka {
     /// Topics, as MISP's settings `Plugin.Kafka_*_notifications_topic` name them.
     pub topics: Vec<String>,
-    /// Seconds of the longest wait for a message: how late an end or a commit may be.
+    /// Seconds between two commits of what was read and is done.
     pub poll_interval: f64,
     /// librdkafka's own settings, passed on as they are. Their values are secrets, since passwords are among them.
     pub config: BTreeMap<String, Setting>,

@@ -73,6 +73,9 @@ pub struct Config {
     /// Where the ledger and the lock live.
     #[serde(default)]
     pub state: State,
+    /// What goes back to MISP: read by the command `sighting` only.
+    #[serde(default)]
+    pub sighting: Sighting,
     /// The integration of Wazuh, and lists for it.
     #[serde(default)]
     pub wazuh: Wazuh,
@@ -259,7 +262,7 @@ pub struct FilterClause {
 }
 
 /// MISP's threat levels, the gravest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ThreatLevel {
     /// 1
@@ -376,6 +379,26 @@ pub enum FalcoPriority {
     Notice,
     Informational,
     Debug,
+}
+
+/// How the command `sighting` reports.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sighting {
+    /// Who saw it, unless the sighting itself or `--source` says so.
+    pub source: String,
+    /// Of the same value, type and source one sighting in this time is reported; 0: each.
+    pub window: Span,
+    /// Requests to MISP in a second at most.
+    pub rate: u32,
+    /// How much may wait while MISP is down; what comes then is refused.
+    pub spool_mib: u64,
+}
+
+impl Default for Sighting {
+    fn default() -> Self {
+        Sighting { source: "misp2memcached".into(), window: Span::seconds(3600), rate: 20, spool_mib: 16 }
+    }
 }
 
 /// What the command `wazuh` looks up and where it answers, and lists for Wazuh.

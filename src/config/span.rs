@@ -123,6 +123,15 @@ fn blank_inside_number(text: &str) -> bool {
     })
 }
 
+/// On a command line, as in the file.
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Span, String> {
+        Span::read(text)
+    }
+}
+
 /// Compact, in the largest unit that divides it: `365d`, `1h`, `90m`, `0s`.
 /// What it shows is read back as the same span.
 impl fmt::Display for Span {

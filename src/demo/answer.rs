@@ -41,7 +41,7 @@ const PRETTY_ROWS: usize = 100;
 pub(super) const NO_KEY: &str = "Authentication failed. Please make sure you pass the API key of an API enabled user along in the \
                       Authorization header.";
 
-const BAD_JSON: &str = "Invalid JSON input. Make sure that the JSON input is a correctly formatted JSON string. This \
+pub(super) const BAD_JSON: &str = "Invalid JSON input. Make sure that the JSON input is a correctly formatted JSON string. This \
                         request has been blocked to avoid an unfiltered request.";
 
 const GET_WITHOUT_PARAMETERS: &str = "Restsearch queries using GET and no parameters are not allowed. If you have \
@@ -216,6 +216,9 @@ fn rest_search(request: &Request, path: &str, world: &World, options: &Options) 
         if search.context {
             row.add_context(world, event);
         }
+        if search.sightings {
+            row.add_sightings(world, event, attribute);
+        }
         if serde_json::to_writer(&mut body, &row).is_err() {
             return broken(path);
         }
@@ -288,12 +291,12 @@ fn cut<T>(all: &[T], limit: Limit, page: u64) -> &[T] {
     &all[start..start.saturating_add(rows).min(all.len())]
 }
 
-fn json(status: u16, body: Vec<u8>) -> Response {
+pub(super) fn json(status: u16, body: Vec<u8>) -> Response {
     Response { status, headers: vec![("Content-Type".into(), "application/json; charset=UTF-8".into())], body }
 }
 
 /// MISP's error: the slashes of the address are escaped.
-fn failure(status: u16, message: &str, path: &str) -> Response {
+pub(super) fn failure(status: u16, message: &str, path: &str) -> Response {
     let (message, url) = (Value::from(message), Value::from(path).to_string().replace('/', "\\/"));
     json(status, format!("{{\"name\":{message},\"message\":{message},\"url\":{url}}}").into_bytes())
 }

@@ -38,7 +38,7 @@ fn an_unlimited_search_sends_rows_twice() {
 fn what_is_not_known_is_refused() {
     let world = many(3);
     let status = |request: &Request| answer(request, &world, &Options::new(KEY, 0)).status;
-    assert_eq!(status(&post("/attributes/restSearch", r#"{"includeSightings": 1}"#)), 501);
+    assert_eq!(status(&post("/attributes/restSearch", r#"{"includeProposals": 1}"#)), 501);
     assert_eq!(status(&post("/attributes/restSearch", r#"{"returnFormat": "csv"}"#)), 501);
     assert_eq!(status(&post("/events/index", "{}")), 501);
     let mut form = post("/attributes/restSearch", "type=md5");

@@ -23,6 +23,8 @@ pub struct Event {
     pub orgc_uuid: String,
     /// The title.
     pub info: String,
+    /// The day it is of, as MISP writes it.
+    pub date: String,
     /// 1 (high) to 4 (undefined).
     pub threat_level: u8,
     /// Unix seconds of the last publishing; 0: never.
@@ -48,6 +50,7 @@ impl Event {
             orgc: "ORGNAME".into(),
             orgc_uuid: uuid(Thing::Organisation, 1),
             info: info.into(),
+            date: "1970-01-01".into(),
             threat_level: 4,
             publish_timestamp: 0,
             distribution: 3,

@@ -7,6 +7,8 @@
 //! - [`row`]: an attribute as MISP's search shows it (pure)
 //! - [`search`]: the parameters of an attribute search (pure)
 //! - [`mod@answer`]: from request to response (pure)
+//! - [`mod@events`]: the same for requests that add events (pure but for the world)
+//! - [`sightings`]: the same for requests that add sightings (pure but for the world)
 //! - [`http`]: requests and responses as bytes
 //! - [`fault`]: answers that go wrong on purpose
 //! - [`server`]: sockets and threads
@@ -16,11 +18,13 @@
 
 pub mod answer;
 pub mod event;
+pub mod events;
 pub mod fault;
 pub mod http;
 pub mod row;
 pub mod search;
 pub mod server;
+pub mod sightings;
 pub mod story;
 mod words;
 pub mod world;

@@ -4,6 +4,7 @@
 //! It knows one row, not which rows are asked for.
 
 use super::event::{Attribute, Event};
+use super::sightings;
 use super::world::World;
 use crate::error::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub(super) struct Row<'a> {
     first_seen: Option<Text<'a>>,
     last_seen: Option<Text<'a>>,
     value: Text<'a>,
+    #[serde(rename = "Sighting", default, skip_serializing_if = "Option::is_none")]
+    sightings: Option<Vec<RowSighting<'a>>>,
     #[serde(rename = "Event")]
     pub(super) event: RowEvent<'a>,
     #[serde(rename = "Object", default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +59,29 @@ pub(super) struct RowEvent<'a> {
     tags: Option<Vec<RowTag<'a>>>,
     #[serde(rename = "Orgc", default, skip_serializing_if = "Option::is_none")]
     creator: Option<RowOrganisation<'a>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RowSighting<'a> {
+    id: Text<'a>,
+    attribute_id: Text<'a>,
+    event_id: Text<'a>,
+    org_id: Text<'a>,
+    date_sighting: Text<'a>,
+    uuid: Text<'a>,
+    source: Text<'a>,
+    #[serde(rename = "type")]
+    kind: Text<'a>,
+    attribute_uuid: Text<'a>,
+    #[serde(rename = "Organisation")]
+    organisation: RowReporter<'a>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RowReporter<'a> {
+    id: Text<'a>,
+    uuid: Text<'a>,
+    name: Text<'a>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -122,6 +148,7 @@ impl<'a> Row<'a> {
             first_seen: attribute.first_seen.as_deref().map(Cow::Borrowed),
             last_seen: attribute.last_seen.as_deref().map(Cow::Borrowed),
             value: (&attribute.value).into(),
+            sightings: None,
             event: RowEvent {
                 org_id: digits(event.org_id),
                 distribution: digits(event.distribution.into()),
@@ -153,6 +180,27 @@ impl<'a> Row<'a> {
             name: (&event.orgc).into(),
             uuid: (&event.orgc_uuid).into(),
         });
+    }
+
+    /// Adds what `includeSightings` asks for.
+    pub(super) fn add_sightings(&mut self, world: &'a World, event: &'a Event, attribute: &'a Attribute) {
+        let shown = world.sightings_of(attribute.id).map(|(at, noted)| RowSighting {
+            id: digits(at as u64 + 1),
+            attribute_id: digits(noted.attribute),
+            event_id: digits(noted.event),
+            org_id: sightings::ORGANISATION.into(),
+            date_sighting: (&noted.at).into(),
+            uuid: sightings::uuid(at).into(),
+            source: (&noted.source).into(),
+            kind: (&noted.kind).into(),
+            attribute_uuid: (&attribute.uuid).into(),
+            organisation: RowReporter {
+                id: sightings::ORGANISATION.into(),
+                uuid: (&event.orgc_uuid).into(),
+                name: (&event.orgc).into(),
+            },
+        });
+        self.sightings = Some(shown.collect());
     }
 
     /// The attribute that gave this row.

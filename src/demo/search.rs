@@ -5,9 +5,10 @@
 //! that is not known here is an error; one that MISP drops is dropped.
 
 use super::event::{Attribute, Event};
+use super::sightings::halves;
 use super::words::{Case, Words};
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Why a search cannot be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +21,6 @@ pub enum Refusal {
 
 /// Parameters that MISP honours in some way and the sample does not.
 const UNSUPPORTED: &[&str] = &[
-    "value",
-    "uuid",
     "object_relation",
     "eventinfo",
     "first_seen",
@@ -34,7 +33,6 @@ const UNSUPPORTED: &[&str] = &[
     "includeEventTags",
     "includeAllTags",
     "includeEventUuid",
-    "includeSightings",
     "includeCorrelations",
     "includeDecayScore",
     "includeProposals",
@@ -51,6 +49,10 @@ pub struct Search {
     events: Words,
     pub(super) types: Words,
     categories: Words,
+    values: Words,
+    /// The same where all of them are plain, in lower case: lists are long.
+    plain_values: Option<HashSet<String>>,
+    uuids: Words,
     organisations: Words,
     threat_levels: Words,
     tags: Words,
@@ -64,6 +66,8 @@ pub struct Search {
     pub(super) exclude_decayed: bool,
     /// Rows tell more of their events.
     pub(super) context: bool,
+    /// Rows tell of their sightings.
+    pub(super) sightings: bool,
     pub(super) limit: Limit,
     pub(super) page: u64,
     pub(super) order: Order,
@@ -246,11 +250,15 @@ impl Search {
             events.or.clear();
         }
         let (limit, page) = paging(parameters)?;
+        let values = words("value");
         Ok(Search {
             event_ids,
             events,
             types,
             categories: words("category"),
+            plain_values: values.plain(),
+            values,
+            uuids: words("uuid"),
             organisations: words("org"),
             threat_levels: words("threat_level_id"),
             tags: words("tags"),
@@ -261,6 +269,7 @@ impl Search {
             event_timestamp: time(["event_timestamp"; 2])?,
             publish_timestamp: time(["publish_timestamp", "last"])?,
             context: switch(parameters.get("includeContext")) == Some(true),
+            sightings: switch(parameters.get("includeSightings")) == Some(true),
             enforce_warninglist: switch(parameters.get("enforceWarninglist")) == Some(true),
             exclude_decayed: switch(parameters.get("excludeDecayed")) == Some(true),
             limit,
@@ -292,6 +301,14 @@ impl Search {
             && self.threat_levels.take(Case::Ignored, [level.as_str()].into_iter())
     }
 
+    fn takes_value(&self, attribute: &Attribute) -> bool {
+        let mut halves = halves(&attribute.kind, &attribute.value);
+        match &self.plain_values {
+            Some(plain) => halves.any(|half| plain.contains(&half.to_lowercase())),
+            None => self.values.take(Case::Ignored, halves),
+        }
+    }
+
     /// Whether this attribute of an event that [`Search::takes_event`] is meant.
     pub(super) fn takes(&self, event: &Event, attribute: &Attribute) -> bool {
         let one = |text| std::iter::once(text);
@@ -305,6 +322,8 @@ impl Search {
             && self.to_ids.is_none_or(|t| t == attribute.to_ids)
             && self.timestamp.is_none_or(|r| r.holds(attribute.timestamp))
             && self.types.take(Case::Ignored, one(attribute.kind.as_str()))
+            && self.takes_value(attribute)
+            && self.uuids.take(Case::Ignored, [attribute.uuid.as_str(), &event.uuid].into_iter())
             && self.categories.take(Case::Ignored, one(attribute.category.as_str()))
             && self.tags.take(Case::Matters, attribute.tags.iter().chain(&event.tags).map(String::as_str))
     }
@@ -337,7 +356,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_said() {
         let read = |value: Value| Search::read(value.as_object().unwrap(), 0);
-        assert_eq!(read(json!({"includeSightings": 1})), Err(Refusal::Unsupported("includeSightings".into())));
+        assert_eq!(read(json!({"includeProposals": 1})), Err(Refusal::Unsupported("includeProposals".into())));
         assert_eq!(read(json!({"limit": "abc"})), Err(Refusal::Broken));
         assert_eq!(read(json!({"quickFilter": "x", "nosuchparameter": 1})), read(json!({})));
     }

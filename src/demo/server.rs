@@ -4,8 +4,10 @@
 //! It knows sockets and threads; what is answered is [`answer()`]'s work.
 
 use super::answer::{Options, answer};
+use super::events;
 use super::fault::{Fault, Hook, Plan};
 use super::http::{self, Request};
+use super::sightings;
 use super::world::World;
 use std::collections::HashMap;
 use std::io;
@@ -211,7 +213,11 @@ impl Shared {
     }
 
     fn answer(&self, request: &Request) -> super::http::Response {
-        answer(request, &lock(&self.world), &Options::new(&self.key, self.now()))
+        let options = Options::new(&self.key, self.now());
+        let mut world = lock(&self.world);
+        events::answer(request, &mut world, &options)
+            .or_else(|| sightings::answer(request, &mut world, &options))
+            .unwrap_or_else(|| answer(request, &world, &options))
     }
 
     fn now(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! It knows neither what the words are for nor where they come from.
 
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// A filter by words: any of `or`, all of `and`, none of `not`; `%` at the start
 /// or the end of a word makes it a pattern.
@@ -31,6 +32,13 @@ impl Words {
             }),
         }
         words
+    }
+
+    /// The words in lower case where any of them will do and none is a pattern.
+    pub(super) fn plain(&self) -> Option<HashSet<String>> {
+        let pattern = |word: &String| word.starts_with('%') || word.ends_with('%');
+        let plain = !self.or.is_empty() && self.and.is_empty() && self.not.is_empty() && !self.or.iter().any(pattern);
+        plain.then(|| self.or.iter().map(|word| word.to_lowercase()).collect())
     }
 
     /// Whether there is a word to find.

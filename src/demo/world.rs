@@ -5,8 +5,9 @@
 
 use super::event::{Attribute, Event, Label};
 use super::row::{self, Row};
+use super::sightings::Noted;
 use crate::error::{Error, Kind, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All events of the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub struct World {
     last_event: u64,
     last_attribute: u64,
     labels: BTreeMap<String, Label>,
+    blocklist: BTreeSet<String>,
+    sightings: Vec<Noted>,
+    /// Their places by attribute.
+    sighted: BTreeMap<u64, Vec<usize>>,
 }
 
 impl World {
@@ -80,6 +85,23 @@ impl World {
     /// One attribute, to be set as needed: no timestamp moves by itself.
     pub fn attribute_mut(&mut self, id: u64) -> Option<&mut Attribute> {
         self.find(id).map(|(event, at)| &mut event.attributes[at])
+    }
+
+    /// All sightings, in the order they came.
+    pub fn sightings(&self) -> &[Noted] {
+        &self.sightings
+    }
+
+    /// Those of one attribute, with their places among all.
+    pub fn sightings_of(&self, attribute: u64) -> impl Iterator<Item = (usize, &Noted)> {
+        let places = self.sighted.get(&attribute).map_or(&[][..], Vec::as_slice);
+        places.iter().map(|place| (*place, &self.sightings[*place]))
+    }
+
+    /// Adds a sighting: no timestamp moves.
+    pub fn note(&mut self, sighting: Noted) {
+        self.sighted.entry(sighting.attribute).or_default().push(self.sightings.len());
+        self.sightings.push(sighting);
     }
 
     /// What a tag's name stands for: as recorded, else made up from the name.
@@ -165,9 +187,66 @@ impl World {
         true
     }
 
-    /// Deletes an event with all its attributes, without a trace.
+    /// Takes a global tag off an event: its attributes' times do not move.
+    pub fn untag_event(&mut self, event: u64, tag: &str, now: u64) -> bool {
+        let Some(event) = self.events.get_mut(&event).filter(|e| e.tags.iter().any(|t| t == tag)) else {
+            return false;
+        };
+        event.tags.retain(|t| t != tag);
+        event.edited(now);
+        true
+    }
+
+    /// Deletes a tag, and so takes it off everything. Not tried on a real server: that no timestamp moves is
+    /// the worse case for who has to notice. False: nothing had it.
+    pub fn delete_tag(&mut self, tag: &str) -> bool {
+        let mut had = false;
+        for event in self.events.values_mut() {
+            for tags in std::iter::once(&mut event.tags).chain(event.attributes.iter_mut().map(|a| &mut a.tags)) {
+                had |= tags.iter().any(|t| t == tag);
+                tags.retain(|t| t != tag);
+            }
+        }
+        had
+    }
+
+    /// Edits an event itself: its attributes' times do not move.
+    pub fn edit_event(&mut self, event: u64, info: &str, threat_level: u8, now: u64) -> bool {
+        let Some(event) = self.events.get_mut(&event) else { return false };
+        event.info = info.into();
+        event.threat_level = threat_level;
+        event.edited(now);
+        true
+    }
+
+    /// Marks an object's attributes as deleted. False: no attribute is part of it.
+    pub fn delete_object(&mut self, event: u64, object: u64, now: u64) -> bool {
+        let Some(event) = self.events.get_mut(&event) else { return false };
+        let mut had = false;
+        for attribute in event.attributes.iter_mut().filter(|a| a.object_id == object) {
+            (attribute.deleted, attribute.timestamp, had) = (true, now, true);
+        }
+        if had {
+            event.edited(now);
+        }
+        had
+    }
+
+    /// Deletes an event with all its attributes, without a trace but its UUID on the blocklist.
     pub fn delete_event(&mut self, event: u64) -> bool {
-        self.events.remove(&event).is_some()
+        let Some(event) = self.events.remove(&event) else { return false };
+        self.blocklist.insert(event.uuid);
+        true
+    }
+
+    /// Whether no event may have this UUID, since one was deleted that had it.
+    pub fn is_blocked(&self, uuid: &str) -> bool {
+        self.blocklist.contains(uuid)
+    }
+
+    /// The event of this UUID.
+    pub fn event_by_uuid(&self, uuid: &str) -> Option<&Event> {
+        self.events.values().find(|event| event.uuid == uuid)
     }
 
     /// Publishes: only `publish_timestamp` moves.
@@ -223,6 +302,18 @@ mod tests {
             ("attribute tag added", |w| w.tag_attribute(1, "tlp:red", 50), (50, 50, false)),
             ("attribute tag removed", |w| w.untag_attribute(1, "tlp:red"), (10, 10, true)),
             ("event tag added", |w| w.tag_event(1, "tlp:red", 50), (50, 10, false)),
+            (
+                "event tag removed",
+                |w| w.tag_event(1, "tlp:red", 10) && w.publish(1, 20) && w.untag_event(1, "tlp:red", 50),
+                (50, 10, false),
+            ),
+            (
+                "tag deleted",
+                |w| w.tag_attribute(1, "tlp:red", 10) && w.publish(1, 20) && w.delete_tag("tlp:red"),
+                (10, 10, true),
+            ),
+            ("event", |w| w.edit_event(1, "f", 1, 50), (50, 10, false)),
+            ("object deleted", |w| w.delete_object(1, 0, 50), (50, 50, false)),
             ("publish again", |w| w.publish(1, 50), (10, 10, true)),
             ("unpublish", |w| w.unpublish(1), (10, 10, false)),
         ];

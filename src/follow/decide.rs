@@ -23,6 +23,8 @@ pub enum Step {
     Add {
         /// The event.
         event: u64,
+        /// The attribute they are of.
+        attribute: u64,
         /// Its new indicators.
         fresh: Vec<Fresh>,
         /// MISP has to be asked for the whole event besides.
@@ -34,8 +36,8 @@ pub enum Step {
         event: u64,
         /// What it waits for becomes true only some time after the message.
         late: bool,
-        /// Indicators that one of its attributes no longer stands for.
-        withdrawn: Vec<Fresh>,
+        /// An attribute of it that may stand for nothing any more.
+        withdrawn: Option<u64>,
     },
     /// The event and all of its indicators go.
     Gone(u64),
@@ -92,7 +94,7 @@ impl Rules {
 
     /// What a message asks for at `now`, MISP's clock.
     pub fn step(&self, message: &Message<'_>, now: u64) -> Step {
-        let look = |event: u64| Step::Look { event, late: false, withdrawn: Vec::new() };
+        let look = |event: u64| Step::Look { event, late: false, withdrawn: None };
         match message {
             Message::Attribute(change) => self.attribute(change, now),
             Message::Event(event) | Message::Object(event) => look(*event),
@@ -100,7 +102,7 @@ impl Rules {
             // Sent before the flag is set.
             Message::Published(event) => {
                 let late = self.config.misp.published || self.config.misp.event_published_after.is_some();
-                Step::Look { event: *event, late, withdrawn: Vec::new() }
+                Step::Look { event: *event, late, withdrawn: None }
             }
             Message::Tagged(event) if self.tags_matter => look(*event),
             Message::Tag(_) if self.tags_matter => Step::Everything,
@@ -109,21 +111,20 @@ impl Rules {
     }
 
     fn attribute(&self, change: &Change<'_>, now: u64) -> Step {
-        let event = change.attribute.event_id;
+        let (event, attribute) = (change.attribute.event_id, change.attribute.id);
         let verdict = self.verdict(change, now);
         match (change.action, verdict) {
             (Action::Add, Verdict::No) => Step::Nothing,
             (Action::Add, Verdict::Yes) => match self.fresh(&change.attribute) {
                 fresh if fresh.is_empty() => Step::Nothing,
-                fresh => Step::Add { event, fresh, look: false },
+                fresh => Step::Add { event, attribute, fresh, look: false },
             },
             // The old value is not known; the new one need not wait for it.
-            (Action::Edit, Verdict::Yes) => Step::Add { event, fresh: self.fresh(&change.attribute), look: true },
-            (Action::Add | Action::Edit, Verdict::Ask) => Step::Look { event, late: false, withdrawn: Vec::new() },
-            (Action::Edit | Action::Delete, _) => {
-                let before = Attribute { deleted: false, to_ids: true, ..change.attribute.clone() };
-                Step::Look { event, late: false, withdrawn: self.fresh(&before) }
+            (Action::Edit, Verdict::Yes) => {
+                Step::Add { event, attribute, fresh: self.fresh(&change.attribute), look: true }
             }
+            (Action::Add, Verdict::Ask) => Step::Look { event, late: false, withdrawn: None },
+            (Action::Edit | Action::Delete, _) => Step::Look { event, late: false, withdrawn: Some(attribute) },
         }
     }
 

@@ -4,7 +4,7 @@
 //! writes, so that messages and passes never fight:
 //!
 //! - Pure: [`decide`] (from a message to what has to be done), [`pending`] (what waits to
-//!   be done, coalesced and bounded), [`counts`] (what is told of it all)
+//!   be done, coalesced and bounded), [`schedule`] (when what no message asks for is due), [`counts`] (what is told of it all)
 //! - [`inbox`]: where the threads meet
 //! - `look`: the state of some events asked of MISP, in a thread of its own
 //! - [`run`]: the one writer; `notify`: what systemd is told
@@ -16,3 +16,4 @@ mod look;
 mod notify;
 pub mod pending;
 pub mod run;
+pub mod schedule;

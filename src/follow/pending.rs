@@ -5,7 +5,6 @@
 //! MISP for, and too many of those become one full pass.
 
 use super::decide::Step;
-use crate::indicator::{MispType, Namespace};
 use crate::pass::between::Fresh;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -24,7 +23,7 @@ const FRESH_BYTES: usize = size_of::<Fresh>() + 16;
 /// MISP whose transaction was not over yet.
 const RECENT: Duration = Duration::from_secs(5);
 
-/// Indicators that are remembered for that.
+/// Attributes that are remembered for that.
 const MAX_RECENT: usize = 20_000;
 
 /// When MISP is asked for an event after a message. MISP sends its message inside the
@@ -55,8 +54,8 @@ pub struct Pending {
     taken: Option<u64>,
     /// The last message that was put in.
     last: u64,
-    /// Indicators that messages brought lately, and when.
-    recent: BTreeMap<(u64, Namespace, MispType, String), Instant>,
+    /// Attributes, by event, that messages brought lately, and when.
+    recent: BTreeMap<(u64, u64), (Instant, Vec<Fresh>)>,
     /// The transport may bring an event's messages in another order than MISP sent them.
     pub unordered: bool,
 }
@@ -101,8 +100,8 @@ impl Pending {
         self.last = self.last.max(number);
         match step {
             Step::Nothing => {}
-            Step::Add { event, fresh, look } => {
-                fresh.iter().for_each(|f| self.remember(event, f, now));
+            Step::Add { event, attribute, fresh, look } => {
+                self.remember((event, attribute), &fresh, now);
                 self.bytes += fresh.iter().map(|f| f.value.len() + FRESH_BYTES).sum::<usize>();
                 self.adds.entry(event).or_default().extend(fresh);
                 self.first_add.get_or_insert((number, now));
@@ -116,8 +115,8 @@ impl Pending {
                 }
             }
             Step::Look { event, late, withdrawn } => {
-                for f in withdrawn {
-                    self.recent.remove(&(event, f.namespace, f.kind, f.value));
+                if let Some(attribute) = withdrawn {
+                    self.recent.remove(&(event, attribute));
                 }
                 self.look(event, Some(number), if late { LATE } else { SOON }, now);
             }
@@ -136,31 +135,28 @@ impl Pending {
         }
     }
 
-    /// An answer that MISP is about to give may be older than this message.
-    fn remember(&mut self, event: u64, fresh: &Fresh, now: Instant) {
+    /// An answer that MISP is about to give may be older than this message, and knows an
+    /// attribute as it was before.
+    fn remember(&mut self, attribute: (u64, u64), fresh: &[Fresh], now: Instant) {
         if self.recent.len() >= MAX_RECENT {
             self.forget(now);
         }
         if self.recent.len() < MAX_RECENT {
-            self.recent.insert((event, fresh.namespace, fresh.kind, fresh.value.clone()), now);
+            self.recent.insert(attribute, (now, fresh.to_vec()));
+        } else {
+            self.recent.remove(&attribute);
         }
     }
 
     fn forget(&mut self, now: Instant) {
-        self.recent.retain(|_, at| now.saturating_duration_since(*at) < RECENT);
+        self.recent.retain(|_, (at, _)| now.saturating_duration_since(*at) < RECENT);
     }
 
     /// The indicators of an event that messages brought so lately that an answer of
     /// MISP's without them does not count. A look that takes long keeps what came since
     /// it began.
-    pub fn recent(&self, event: u64) -> impl Iterator<Item = Fresh> + '_ {
-        let all = self.recent.range((event, Namespace::ALL[0], MispType::first(), String::new())..);
-        all.take_while(move |((of, ..), _)| *of == event).map(|((_, namespace, kind, value), _)| Fresh {
-            namespace: *namespace,
-            kind: *kind,
-            timestamp: 0,
-            value: value.clone(),
-        })
+    pub fn recent(&self, event: u64) -> impl Iterator<Item = &Fresh> {
+        self.recent.range((event, 0)..=(event, u64::MAX)).flat_map(|(_, (_, fresh))| fresh)
     }
 
     fn all(&mut self, number: u64) {
@@ -171,9 +167,14 @@ impl Pending {
         let Some((first, rest)) = delays.split_first() else { return };
         let wanted = Look { due: now + *first, rest, number };
         let look = self.looks.entry(event).or_insert(wanted);
+        let later = look.due.max(wanted.due);
         look.due = look.due.min(wanted.due);
         if wanted.rest.len() > look.rest.len() {
             look.rest = wanted.rest;
+        }
+        if look.rest.is_empty() && later > look.due {
+            // The earlier one cannot make sure of what the later one was for.
+            look.rest = SURE;
         }
         look.number = look.number.into_iter().chain(number).min();
     }
@@ -277,15 +278,16 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::indicator::{MispType, Namespace};
 
     fn add(event: u64, value: &str, look: bool) -> Step {
         let kind = MispType::from_name("url").unwrap();
         let fresh = vec![Fresh { namespace: Namespace::Url, kind, timestamp: 1, value: value.into() }];
-        Step::Add { event, fresh, look }
+        Step::Add { event, attribute: value.len() as u64, fresh, look }
     }
 
     fn look(event: u64) -> Step {
-        Step::Look { event, late: false, withdrawn: Vec::new() }
+        Step::Look { event, late: false, withdrawn: None }
     }
 
     fn events(taken: &Taken) -> Vec<u64> {
@@ -345,6 +347,20 @@ mod tests {
     }
 
     #[test]
+    fn an_earlier_look_does_not_make_sure_of_a_later_message() {
+        let (mut pending, now) = (Pending { unordered: true, ..Pending::default() }, Instant::now());
+        let later = now + Duration::from_secs(4);
+        pending.put(1, add(5, "a", false), now);
+        pending.put(2, add(5, "b", false), later);
+        let taken = pending.take_looks(now + SURE[0], 9);
+        assert_eq!(pending.recent(5).count(), 1, "an answer without it does not count yet");
+        pending.looked(taken, now + SURE[0]);
+        let due = pending.next_look().expect("another look");
+        pending.take_looks(due, 9);
+        assert!(due >= later + SURE[0] && pending.recent(5).count() == 0);
+    }
+
+    #[test]
     fn an_event_that_goes_takes_what_waits_with_it() {
         let (mut pending, now) = (Pending::default(), Instant::now());
         pending.put(1, add(5, "a", true), now);
@@ -383,14 +399,16 @@ mod tests {
     #[test]
     fn what_came_lately_is_believed_until_it_is_withdrawn() {
         let (mut pending, now) = (Pending::default(), Instant::now());
-        let values = |pending: &Pending, event| pending.recent(event).map(|f| f.value).collect::<Vec<_>>();
-        for (number, value) in (1..).zip(["b", "a"]) {
+        let values = |pending: &Pending, event| pending.recent(event).map(|f| f.value.clone()).collect::<Vec<_>>();
+        // The test's attributes go by the length of their value.
+        for (number, value) in (1..).zip(["b", "aa"]) {
             pending.put(number, add(5, value, false), now);
             pending.put(number, add(6, value, false), now);
         }
-        assert_eq!((values(&pending, 5), values(&pending, 4)), (vec!["a".into(), "b".into()], vec![]));
-        let Step::Add { fresh, .. } = add(5, "a", false) else { unreachable!() };
-        pending.put(9, Step::Look { event: 5, late: false, withdrawn: fresh }, now);
+        assert_eq!((values(&pending, 5), values(&pending, 4)), (vec!["b".into(), "aa".into()], vec![]));
+        pending.put(9, add(5, "cc", true), now);
+        assert_eq!(values(&pending, 5), ["b", "cc"], "edited: the old value may go");
+        pending.put(9, Step::Look { event: 5, late: false, withdrawn: Some(2) }, now);
         assert_eq!((values(&pending, 5), values(&pending, 6).len()), (vec!["b".to_owned()], 2));
         pending.take_looks(now + RECENT - MS, 9);
         assert_eq!(values(&pending, 5), ["b"]);

@@ -5,6 +5,7 @@ use super::inbox::{Fetched, Inbox, Work};
 use super::look::{self, Look};
 use super::notify::Notify;
 use super::pending::Adds;
+use super::schedule::Schedule;
 use crate::atomic_file;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -19,7 +20,7 @@ use crate::misp::query::Query;
 use crate::pass::between::Between;
 use crate::pass::progress::Progress;
 use crate::pass::run::{self as pass, Options};
-use crate::pass::writer::Since;
+use crate::pass::since::Since;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -28,30 +29,12 @@ use std::time::{Duration, Instant};
 /// How long a signal may go unnoticed.
 const ROUND: Duration = Duration::from_millis(200);
 
-/// How often memcached is asked whether it still has what it was given.
-const PING: Duration = Duration::from_secs(10);
-
-/// How long the first pass waits for the line: one that comes up later needs a pass of its own.
-const FIRST_LINE: Duration = Duration::from_secs(2);
-
-/// The wait after a pass that failed; it doubles with each further one.
-const FIRST_RETRY: Duration = Duration::from_secs(5);
-
-/// No such wait is longer.
-const MAX_RETRY: Duration = Duration::from_secs(300);
+/// How long the first pass waits for the line: one that comes up later needs a pass of its
+/// own. A Kafka group takes three seconds to join.
+const FIRST_LINE: Duration = Duration::from_secs(6);
 
 /// Events that MISP is asked for in one go.
 const LOOKED_AT: usize = 2_000;
-
-/// MISP is asked for events at most a tenth of the time, so that a very large one that
-/// is edited again and again does not keep it busy.
-const REST: u32 = 9;
-
-/// The longest of these rests.
-const MAX_REST: Duration = Duration::from_secs(60);
-
-/// How often what was counted is written down.
-const WRITTEN: Duration = Duration::from_secs(10);
 
 /// Name of the file in the state directory that says how `follow` is doing.
 pub const FILE_NAME: &str = "follow.json";
@@ -77,6 +60,8 @@ pub fn run(config: &Config, directory: &Path) -> Result<()> {
         })
     };
     let now = Instant::now();
+    let refresh = config.misp.refresh_event_timestamp.duration();
+    let falco = config.falco.enabled.then(|| config.falco.min_interval.duration());
     let mut writer = Writer {
         config,
         directory,
@@ -86,14 +71,8 @@ pub fn run(config: &Config, directory: &Path) -> Result<()> {
         client: Client::new(&config.misp)?,
         between: None,
         ahead: 0,
-        next_pass: now,
-        failures: 0,
+        schedule: Schedule::new(refresh, falco, now),
         first: true,
-        next_ping: now,
-        next_look: now,
-        next_written: now,
-        changed: None,
-        last_falco: None,
         look: None,
     };
     let result = writer.run();
@@ -121,16 +100,9 @@ struct Writer<'a> {
     between: Option<Between<'a>>,
     /// MISP's clock less ours.
     ahead: i64,
-    next_pass: Instant,
-    /// Passes that failed, in a row.
-    failures: u32,
+    schedule: Schedule,
+    /// No pass has gone well yet.
     first: bool,
-    next_ping: Instant,
-    next_look: Instant,
-    next_written: Instant,
-    /// Since when Falco's files may be out of date.
-    changed: Option<Instant>,
-    last_falco: Option<Instant>,
     look: Option<UnderWay>,
 }
 
@@ -147,21 +119,21 @@ impl Writer<'_> {
         while !interrupt::requested() {
             self.notify.round();
             let now = Instant::now();
-            if now >= self.next_written {
+            if self.schedule.counts_are_due(now) {
                 self.write_counts();
             }
-            if now >= self.next_pass {
+            if self.schedule.pass_is_due(now) {
                 self.pass(false)?;
                 continue;
             }
-            if now >= self.next_ping {
+            if self.schedule.ping_is_due(now) {
                 self.ping(now);
             }
-            self.falco(now)?;
-            let open = self.between.is_some();
-            let until = [Some(self.next_pass), Some(self.next_ping), self.falco_due()].into_iter().flatten().min();
-            let until = until.unwrap_or(now).min(now + ROUND);
-            let work = self.inbox.take(until, open);
+            if self.schedule.falco_is_due(now) {
+                self.write_falco()?;
+            }
+            let until = self.schedule.next().min(now + ROUND);
+            let work = self.inbox.take(until, self.between.is_some());
             self.work(work)?;
         }
         // What was taken in is brought to its end.
@@ -195,7 +167,7 @@ impl Writer<'_> {
         }
         if work.came_up {
             log::info!("messages come (again): a pass finds what was missed");
-            self.next_pass = Instant::now();
+            self.schedule.want_pass(Instant::now());
         }
         self.apply(work.adds, &work.gone)?;
         match work.fetched {
@@ -203,7 +175,7 @@ impl Writer<'_> {
                 let since = self.since(batch.events.iter().copied());
                 if let (Some(between), Some(look)) = (&mut self.between, &mut self.look) {
                     let absorbed = between.absorb(*batch, since);
-                    self.changed.get_or_insert_with(Instant::now);
+                    self.schedule.changed(Instant::now());
                     match absorbed {
                         Ok(vanished) => look.vanished.extend(vanished),
                         Err(e) => self.stumble(e)?,
@@ -213,11 +185,12 @@ impl Writer<'_> {
             Some(Fetched::End(result)) => self.looked(result)?,
             None => {}
         }
-        if work.everything && self.failures == 0 {
+        if work.everything && !self.schedule.is_failing() {
             return self.pass(true);
         }
         let now = Instant::now();
-        if work.next_look.is_some_and(|due| due <= now) && now >= self.next_look && self.look.is_none() {
+        let due = work.next_look.is_some_and(|due| due <= now);
+        if due && self.schedule.look_may_begin(now) && self.look.is_none() {
             self.begin_look(now)?;
         }
         Ok(())
@@ -228,7 +201,7 @@ impl Writer<'_> {
         if adds.is_none() && gone.is_empty() {
             return Ok(());
         }
-        self.changed.get_or_insert_with(Instant::now);
+        self.schedule.changed(Instant::now());
         let mut done = Ok(());
         if let Some(Adds { events, since }) = adds {
             let count: usize = events.values().map(Vec::len).sum();
@@ -261,7 +234,7 @@ impl Writer<'_> {
         log::warn!("{e}; what waits is applied when memcached is back");
         self.inbox.counts(|c| c.last_error = e.to_string());
         self.close_between();
-        self.next_pass = Instant::now() + FIRST_RETRY.min(ROUND);
+        self.schedule.want_pass(Instant::now());
         Ok(())
     }
 
@@ -318,7 +291,7 @@ impl Writer<'_> {
     fn looked(&mut self, result: Result<()>) -> Result<()> {
         let Some(UnderWay { begun, vanished, .. }) = self.look.take() else { return Ok(()) };
         let now = Instant::now();
-        self.next_look = now + ((now - begun) * REST).min(MAX_REST);
+        self.schedule.looked(now - begun, now);
         self.inbox.end_look(result.is_ok(), result.is_err(), now);
         if let Err(e) = result {
             if e.kind() != Kind::Interrupted {
@@ -347,11 +320,10 @@ impl Writer<'_> {
     }
 
     fn ping(&mut self, now: Instant) {
-        self.next_ping = now + PING;
         if self.between.as_mut().is_some_and(Between::is_unwell) {
             log::info!("a memcached server is back, or lost its keys: a pass makes it right");
             self.close_between();
-            self.next_pass = now;
+            self.schedule.want_pass(now);
         }
     }
 
@@ -368,7 +340,6 @@ impl Writer<'_> {
         self.notify.in_pass(false);
         metrics::pass(self.config, self.directory, &result, Some(&self.inbox.counts(|c| c.clone())));
         let now = Instant::now();
-        self.next_ping = now + PING;
         let passed = result.map(|report| {
             report.warnings().iter().for_each(|w| log::warn!("{w}"));
             log::info!("{}", report.line());
@@ -384,9 +355,8 @@ impl Writer<'_> {
         self.inbox.set_ahead(self.ahead);
         match opened {
             Ok(()) => {
-                (self.failures, self.first) = (0, false);
-                self.next_pass = now + self.config.misp.refresh_event_timestamp.duration();
-                (self.changed, self.last_falco) = (None, Some(now));
+                self.first = false;
+                self.schedule.passed(now);
                 self.inbox.pending(|p| {
                     if full {
                         p.everything_done(begun)
@@ -400,9 +370,7 @@ impl Writer<'_> {
             Err(e) if self.is_fatal(&e) => return Err(e),
             Err(e) if e.kind() == Kind::Interrupted => {}
             Err(e) => {
-                let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(MAX_RETRY);
-                self.failures += 1;
-                self.next_pass = now + wait;
+                let wait = self.schedule.pass_failed(now);
                 log::error!("the pass failed: {e}; the next one is in {} s", wait.as_secs());
                 self.inbox.counts(|c| {
                     c.failed_passes += 1;
@@ -426,17 +394,7 @@ impl Writer<'_> {
         }
     }
 
-    fn falco_due(&self) -> Option<Instant> {
-        let since = self.changed.filter(|_| self.config.falco.enabled && self.between.is_some())?;
-        let interval = self.config.falco.min_interval.duration();
-        Some(self.last_falco.map_or(since, |last| (last + interval).max(since)))
-    }
-
-    fn falco(&mut self, now: Instant) -> Result<()> {
-        if self.falco_due().is_none_or(|due| due > now) {
-            return Ok(());
-        }
-        (self.changed, self.last_falco) = (None, Some(now));
+    fn write_falco(&self) -> Result<()> {
         let Some(between) = &self.between else { return Ok(()) };
         let written = between.write_falco()?.map(|falco| falco.written).unwrap_or_default();
         if !written.is_empty() {
@@ -447,7 +405,6 @@ impl Writer<'_> {
 
     /// Writes down what was counted, for `status`, and tells systemd.
     fn write_counts(&mut self) {
-        self.next_written = Instant::now() + WRITTEN;
         let counts = self.inbox.counts(|c| {
             c.now = local_now();
             c.clone()

@@ -130,11 +130,6 @@ pub enum Direction {
 }
 
 impl MispType {
-    /// The least of all, where a range of them begins.
-    pub fn first() -> MispType {
-        MispType(0)
-    }
-
     /// All loadable types, in the order of their codes.
     pub fn all() -> impl Iterator<Item = MispType> {
         (0..TYPES.len()).map(|i| MispType(i as u8))

@@ -63,6 +63,11 @@ pub fn address_of(value: &str) -> Option<IpAddr> {
     address::parse(&Typed::new(value)?.plain)
 }
 
+/// The text as it was before somebody made its addresses harmless (`10[.]0[.]0[.]1`).
+pub fn refanged(text: &str) -> std::borrow::Cow<'_, str> {
+    refang::refang(text)
+}
+
 /// The value and, where it has characters beyond U+FFFF, what MISP makes of them:
 /// a `?` each (recordings, `trials_normalisation.json`).
 fn each_spelling(value: &str, mut each: impl FnMut(&str)) {

@@ -49,7 +49,8 @@ fn servers(page: &mut Page, totals: &Totals) {
     for (address, up) in all {
         page.line("memcached_up", &[("server", address)], up);
     }
-    let figures: [(&str, &str, &str, fn(&Memory) -> u64); 5] = [
+    type Figure = fn(&Memory) -> u64;
+    let figures: [(&str, &str, &str, Figure); 5] = [
         ("memcached_items", "gauge", "Items the server holds.", |m| m.items),
         ("memcached_bytes", "gauge", "Bytes its items take.", |m| m.bytes),
         ("memcached_limit_bytes", "gauge", "The most it may use.", |m| m.limit),

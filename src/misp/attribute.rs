@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// An attribute of `/attributes/restSearch`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub struct Attribute<'a> {
     /// The attribute's id, to name it where it is skipped.
     #[serde(deserialize_with = "number")]
@@ -38,7 +38,7 @@ pub struct Attribute<'a> {
 }
 
 /// The part of `Event` that comes with each row.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct Event {
     /// Unix seconds of the last publication; 0: never.
     #[serde(deserialize_with = "number", default)]

@@ -72,6 +72,8 @@ pub struct Client {
 pub enum Failure {
     /// Trying again may help: a smaller request, or a moment later.
     Passing(Error),
+    /// The same, and the request never left: MISP cannot have acted on it.
+    Unreached(Error),
     /// MISP limits the rate and says how long to wait.
     RateLimited(Duration),
     /// Trying again does not help.
@@ -186,6 +188,27 @@ impl Client {
         self.send(self.http.get(format!("{}{path}", self.url)))
     }
 
+    /// Posts a JSON body, or gets the path without one, where MISP may refuse what is
+    /// asked: its status then comes back with the answer, for whoever knows what it means.
+    ///
+    /// # Errors
+    /// See [`Failure`]; of the 4xx only 401 and 429.
+    pub fn ask(&self, path: &str, body: Option<Vec<u8>>) -> Result<(StatusCode, Answer), Failure> {
+        let url = format!("{}{path}", self.url);
+        let request = match body {
+            Some(body) => self.http.post(url).header(CONTENT_TYPE, "application/json").body(body),
+            None => self.http.get(url),
+        };
+        let response = request.send().map_err(|e| self.unsent(&e))?;
+        let status = response.status();
+        let other = [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+        if status == StatusCode::OK || status.is_client_error() && !other {
+            Ok((status, Answer::new(response, self.timeout)))
+        } else {
+            Err(self.refused(status, response))
+        }
+    }
+
     fn send(&self, request: reqwest::blocking::RequestBuilder) -> Result<Answer, Failure> {
         let begun = Instant::now();
         let answer = self.exchange(request);
@@ -203,6 +226,13 @@ impl Client {
         } else {
             Err(self.refused(status, response))
         }
+    }
+
+    /// What follows from MISP not letting the key in, or its user not do something.
+    pub fn refused_key(&self, status: StatusCode, said: &str) -> Failure {
+        let said = self.quote(said);
+        let text = format!("MISP refuses the key ({status}): {said}; check misp.token and the rights of its user");
+        Failure::Final(Error::new(Kind::Refused, text))
     }
 
     fn unsent(&self, e: &reqwest::Error) -> Failure {
@@ -229,7 +259,8 @@ impl Client {
             }
             (false, _) => format!("MISP at {url} broke off: {reason}"),
         };
-        Failure::Passing(Error::new(Kind::Unavailable, text))
+        let error = Error::new(Kind::Unavailable, text);
+        if e.is_connect() { Failure::Unreached(error) } else { Failure::Passing(error) }
     }
 
     /// What to change where the reason is one of TLS.
@@ -270,13 +301,12 @@ impl Client {
             let text = format!("misp.url: {url} redirects to {to}; write the address that answers itself");
             return Failure::Final(Error::new(Kind::Config, text));
         }
-        let said = self.quote(&message(Answer::new(response, self.timeout)));
+        let said = message(Answer::new(response, self.timeout));
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return self.refused_key(status, &said);
+        }
+        let said = self.quote(&said);
         match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let text =
-                    format!("MISP refuses the key ({status}): {said}; check misp.token and the rights of its user");
-                Failure::Final(Error::new(Kind::Refused, text))
-            }
             StatusCode::NOT_FOUND => {
                 let text = format!("misp.url: {url} is not there (404): is it the address of a MISP server?");
                 Failure::Final(Error::new(Kind::Config, text))
@@ -293,7 +323,7 @@ impl Failure {
     /// The error, where there will be no other try.
     pub fn into_error(self) -> Error {
         match self {
-            Failure::Passing(e) | Failure::Final(e) => e,
+            Failure::Passing(e) | Failure::Unreached(e) | Failure::Final(e) => e,
             Failure::RateLimited(wait) => {
                 let text = format!("MISP limits the rate of this key and asks to wait {} s", wait.as_secs());
                 Error::new(Kind::Unavailable, text)

@@ -144,7 +144,7 @@ impl Queue {
     /// Puts a batch that failed back; whether the next one asks for less.
     fn give_back(&mut self, events: &[u64], limit: usize, failure: &Failure) -> bool {
         events.iter().rev().for_each(|e| self.waiting.push_front(*e));
-        let Failure::Passing(_) = failure else { return false };
+        let (Failure::Passing(_) | Failure::Unreached(_)) = failure else { return false };
         self.pace.failed(events.len());
         self.pace.events() < events.len() || self.pace.limit() < limit
     }

@@ -5,13 +5,16 @@
 //!   [`rows`] (from a row to indicators), [`page`] (does the count agree), [`skipped`] (what is no indicator), [`pace`] (how much to ask for at once)
 //! - [`stream`]: rows out of a byte stream, in constant memory
 //! - [`client`]: one request; [`answer`]: its body while it comes; [`quote`]: MISP's words in
-//!   our messages; `retry`: the wait before it is tried again; [`index`]:
-//!   the list of events; [`fetch`]: their attributes; [`live`]: messages
+//!   our messages; [`retry`]: the wait before it is tried again; [`index`]:
+//!   the list of events; [`fetch`]: their attributes; [`live`]: messages; [`sighting`]: what goes back
+//! - [`draft`]: an event as it is sent, and whether all of it came back (pure); [`event`]: sending it
 
 pub mod answer;
 pub mod attribute;
 pub mod client;
 pub mod context;
+pub mod draft;
+pub mod event;
 pub mod fetch;
 pub mod index;
 pub mod live;
@@ -19,7 +22,8 @@ pub mod pace;
 pub mod page;
 pub mod query;
 pub mod quote;
-mod retry;
+pub mod retry;
 pub mod rows;
+pub mod sighting;
 pub mod skipped;
 pub mod stream;

@@ -44,11 +44,11 @@ impl Retry {
                 log::warn!("MISP limits the rate of this key: waiting {} s", wait.as_secs());
                 *wait
             }
-            Failure::Passing(e) if smaller => {
+            Failure::Passing(e) | Failure::Unreached(e) if smaller => {
                 log::warn!("{e}; trying again");
                 FIRST_WAIT
             }
-            Failure::Passing(e) => {
+            Failure::Passing(e) | Failure::Unreached(e) => {
                 self.failures += 1;
                 if self.failures >= MAX_FAILURES {
                     return Err(failure.into_error());

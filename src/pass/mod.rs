@@ -1,6 +1,7 @@
 //! One pass: what MISP says now, into the ledger, memcached, Falco's files and Wazuh's lists.
 //!
-//! - Pure: [`window`], [`plan`], [`guard`], [`diff`], [`terms`], [`tally`]
+//! - Pure: [`window`], [`plan`], [`guard`], [`diff`], [`terms`], [`tally`], [`since`]
+//! - [`between`]: live messages, between two passes
 //! - [`refill`]: servers that lost their data; `standing`: servers that missed a pass; [`writer`]: events into ledger and
 //!   memcached; [`verify`]: memcached held against the ledger; [`survey`]: the
 //!   ledger read once; `left_out`: keys that too many events list; `prefix`: another one
@@ -20,6 +21,7 @@ pub mod progress;
 pub mod refill;
 pub mod run;
 mod servers;
+pub mod since;
 mod standing;
 pub mod survey;
 pub mod tally;

@@ -9,20 +9,20 @@
 use super::applier::Applier;
 use super::diff::{Cursor, Fate, Nothing, diff};
 use super::left_out;
+use super::since::Since;
 use super::standing;
 use super::tally::Tally;
 use super::terms::{Terms, count};
 use crate::cache::bulk::Applied;
 use crate::cache::changes::Changes;
 use crate::error::{Error, Kind, Result};
-use crate::indicator::{MispType, Namespace};
 use crate::interrupt;
 use crate::ledger::header::Header;
 use crate::ledger::record::Record;
 use crate::ledger::sort::Sorted;
 use crate::ledger::{Change, Chunks, Ledger};
 use crate::misp::fetch::Batch;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Changes are applied before they grow beyond this.
 const SLICE_BYTES: usize = 4 * 1024 * 1024;
@@ -32,25 +32,6 @@ const HELD_BYTES: usize = 12 * 1024 * 1024;
 
 /// Events whose removal becomes true at once.
 const REMOVED_AT_ONCE: usize = 1_000;
-
-/// Records that live messages brought while MISP was being asked: an answer without
-/// them is older than they are.
-#[derive(Debug, Default)]
-pub struct Since(BTreeMap<u64, BTreeSet<(Namespace, MispType, String)>>);
-
-impl Since {
-    /// Remembers a record.
-    pub fn add(&mut self, event: u64, record: &Record<'_>) {
-        let key = (record.namespace, record.kind, record.value.to_owned());
-        self.0.entry(event).or_default().insert(key);
-    }
-
-    /// Whether it is among them.
-    pub fn has(&self, event: u64, record: &Record<'_>) -> bool {
-        let of = self.0.get(&event);
-        of.is_some_and(|set| set.contains(&(record.namespace, record.kind, record.value.to_owned())))
-    }
-}
 
 /// Writes one pass.
 pub struct Writer<'a> {

@@ -1,5 +1,10 @@
 //! The documentation against the program: links lead somewhere, configurations
-//! load, exit codes, namespaces and types are those that there are.
+//! load, exit codes, namespaces and types are those that there are. Command lines,
+//! the list of dependencies and the picture of a run are looked at in files beside this.
+
+mod commands;
+mod dependencies;
+mod picture;
 
 use clap::CommandFactory;
 use misp2memcached::cli::Cli;
@@ -43,11 +48,18 @@ fn manual(name: &str) -> String {
 }
 
 /// A text without its fenced blocks, and these: info string, content, first line.
+/// A fence may be indented, as in a list; its content is so too.
 fn fences(text: &str) -> (String, Vec<(String, String, usize)>) {
     let (mut prose, mut blocks) = (String::new(), Vec::new());
     let mut open: Option<(String, String, usize)> = None;
+    let mut indent = 0;
     for (i, line) in text.lines().enumerate() {
-        match (&mut open, line.strip_prefix("```")) {
+        let fence = line.trim_start().strip_prefix("```");
+        if open.is_none() {
+            indent = line.len() - line.trim_start().len();
+        }
+        let line = if open.is_some() { line.get(indent..).unwrap_or("") } else { line };
+        match (&mut open, fence) {
             (None, Some(info)) => open = Some((info.to_owned(), String::new(), i + 2)),
             (Some(_), Some(_)) => blocks.extend(open.take()),
             (Some((_, content, _)), None) => *content += &format!("{line}\n"),
@@ -226,6 +238,36 @@ fn sources() -> Vec<(String, String)> {
     found
 }
 
+/// Whether `misp::page::tests::lies` or `edges::fleets::each_server_holds_everything` is a test.
+fn is_a_test(sources: &[(String, String)], test: &str) -> bool {
+    let (module, name) = test.rsplit_once("::").unwrap();
+    let module = module.strip_suffix("::tests").unwrap_or(module);
+    let declared = format!("fn {name}(");
+    let there = |text: &str| text.match_indices(&declared).any(|(at, _)| text[..at].trim_end().ends_with("#[test]"));
+    sources.iter().any(|(m, text)| m == module && there(text))
+}
+
+/// `module::test` in any manual; Rust's other names with a `::` have a capital in them.
+#[test]
+fn every_test_that_is_named_exists() {
+    let sources = sources();
+    let mut named = 0;
+    for (path, text) in manuals() {
+        let prose = fences(&text).0;
+        // An IPv6 address has digits at the beginning of a part.
+        let is_word = |part: &str| {
+            part.starts_with(|c: char| c.is_ascii_lowercase())
+                && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        };
+        let is_name = |span: &&str| span.split("::").all(is_word);
+        for test in prose.split('`').skip(1).step_by(2).filter(|span| span.contains("::")).filter(is_name) {
+            assert!(is_a_test(&sources, test), "{}: {test} does not exist", path.display());
+            named += 1;
+        }
+    }
+    assert!(named >= 100, "{named}");
+}
+
 /// Each fault names a test, and each test that is named exists.
 #[test]
 fn faults_are_shown_by_tests_that_there_are() {
@@ -241,12 +283,7 @@ fn faults_are_shown_by_tests_that_there_are() {
         let tests: Vec<&str> = cells[2].split('`').filter(|part| part.contains("::")).collect();
         assert!(!tests.is_empty(), "no test: {row}");
         for test in tests {
-            let (module, name) = test.rsplit_once("::").unwrap();
-            let module = module.strip_suffix("::tests").unwrap_or(module);
-            let declared = format!("fn {name}(");
-            let there =
-                |text: &str| text.match_indices(&declared).any(|(at, _)| text[..at].trim_end().ends_with("#[test]"));
-            assert!(sources.iter().any(|(m, text)| m == module && there(text)), "{test} does not exist: {row}");
+            assert!(is_a_test(&sources, test), "{test} does not exist: {row}");
             named.insert(test);
         }
     }

@@ -54,7 +54,7 @@ fn commands(page: &str) -> Vec<(Vec<String>, String)> {
 }
 
 /// Columns may be wider for a longer address; what varies is compared by its words.
-fn comparable(text: &str) -> Vec<String> {
+pub fn comparable(text: &str) -> Vec<String> {
     let digits = |line: &str| -> String { line.chars().filter(|c| !c.is_ascii_digit()).collect() };
     let line = |line: &str| {
         let words = line.split_whitespace().collect::<Vec<_>>().join(" ");

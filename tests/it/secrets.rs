@@ -76,7 +76,7 @@ fn nothing_left(scene: &Scene) {
     }
 }
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 15] = [
     &["load", "-vv"],
     &["load", "-vv", "--full"],
     &["load", "-vv", "--dry-run"],
@@ -88,6 +88,7 @@ const COMMANDS: [&[&str]; 14] = [
     &["status", "-vv", "--json"],
     &["kibana"],
     &["wazuh", "-vv", "/nonexistent/alert", KEY, "https://misp.example/"],
+    &["share", "-vv", "--from", "json"],
     &["check", "-vv"],
     &["check", "-vv", "--json"],
     &["man"],

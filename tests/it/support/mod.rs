@@ -6,6 +6,10 @@ pub mod cable;
 pub mod config;
 pub mod falco_lists;
 pub mod hostile;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+pub mod live;
+pub mod live_json;
 pub mod memcached;
 pub mod model;
 pub mod not_worse;

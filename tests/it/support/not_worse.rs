@@ -1,6 +1,7 @@
 //! What a run that failed may leave behind: nothing that is worse than before it.
 
 use super::scene::{Held, OWN, Outside, Scene, tags};
+use misp2memcached::cache::networks::Networks;
 use std::collections::BTreeSet;
 
 /// Every tag that was there still is, and nothing is there that neither was nor is
@@ -22,6 +23,10 @@ fn compare(scene: &Scene, before: &Outside, removing: bool) {
         if key == "misp-namespaces" && !held.contains_key(key) {
             continue;
         }
+        if key == "misp-networks" {
+            networks(&held, &before.0);
+            continue;
+        }
         assert_eq!(held.get(key), before.0.get(key), "{key}");
     }
     let wanted = scene.wanted();
@@ -35,4 +40,22 @@ fn compare(scene: &Scene, before: &Outside, removing: bool) {
         assert!(stays.all(|tag| is.contains(tag)), "{key} had {was:?} and has {is:?}");
         assert!(is.iter().all(|tag| was.contains(tag) || will.contains(tag)), "{key} has {is:?}, MISP {will:?}");
     }
+}
+
+/// Readers are told of a prefix length before the first network that has it, so there
+/// may be more of them than before, and never too few for the networks that are held.
+fn networks(held: &Held, before: &Held) {
+    let of = |map: &Held| Networks::parse(map.get("misp-networks").map_or("", String::as_str).as_bytes());
+    let mut needed = of(before);
+    for key in held.keys() {
+        needed.append(&key.strip_prefix("misp-cidr:").map(length).unwrap_or_default());
+    }
+    let told = of(held);
+    assert!(!told.clone().append(&needed), "misp-networks is {told}, which lacks some of {needed}");
+}
+
+fn length(network: &str) -> Networks {
+    let mut one = Networks::default();
+    one.insert(network.parse().expect("a network"));
+    one
 }

@@ -52,38 +52,45 @@ impl<'a> Context<'a> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Commits what is settled and not committed.
-    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
-        let mut list = TopicPartitionList::new();
-        {
-            let mut heard = self.heard();
-            if heard.brokers_down {
-                // Nobody takes it, and waiting for that would hold up an end for a minute.
-                return;
-            }
-            heard.positions.settle(self.sink.settled());
-            for (topic, partition, offset) in heard.positions.due() {
-                // Refused are offsets below zero only.
-                let _ = list.add_partition_offset(topic, partition, Offset::Offset(offset));
-            }
+    /// Commits what is settled and not committed, without a wait for Kafka's answer (rdkafka
+    /// 0.39 never tells of it). One that fails is made good by the next or at the end; else
+    /// what it was for comes again.
+    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>) {
+        let mut heard = self.heard();
+        if heard.brokers_down {
+            return;
         }
+        heard.positions.settle(self.sink.settled());
+        let list = list(heard.positions.due());
+        drop(heard);
         if list.count() == 0 {
             return;
         }
-        match (consumer.commit(&list, mode), mode) {
-            // Of the other kind the callback tells.
-            (Ok(()), CommitMode::Sync) => self.wrote_down(&list),
-            (Ok(()), CommitMode::Async) => {}
-            (Err(e), _) => log::debug!("Kafka: offsets are committed later: {e}"),
+        match consumer.commit(&list, CommitMode::Async) {
+            Ok(()) => {
+                let mut heard = self.heard();
+                for element in list.elements() {
+                    if let Offset::Offset(offset) = element.offset() {
+                        heard.positions.committed(element.topic(), element.partition(), offset);
+                    }
+                }
+            }
+            Err(e) => log::debug!("Kafka: offsets are committed later: {e}"),
         }
     }
 
-    fn wrote_down(&self, offsets: &TopicPartitionList) {
-        let mut heard = self.heard();
-        for element in offsets.elements() {
-            if let (Offset::Offset(offset), Ok(())) = (element.offset(), element.error()) {
-                heard.positions.committed(element.topic(), element.partition(), offset);
-            }
+    /// Commits all that is settled and waits for the answer, which may be a minute where
+    /// no broker is there.
+    pub(super) fn commit_all(&self, consumer: &BaseConsumer<Self>) {
+        let list = {
+            let mut heard = self.heard();
+            heard.positions.settle(self.sink.settled());
+            list(heard.positions.settled())
+        };
+        if list.count() > 0
+            && let Err(e) = consumer.commit(&list, CommitMode::Sync)
+        {
+            log::warn!("Kafka: the last offsets were not committed, so the last messages will come again: {e}");
         }
     }
 
@@ -125,7 +132,7 @@ impl ConsumerContext for Context<'_> {
             self.assign(consumer, list, partly)
         } else {
             if !consumer.assignment_lost() {
-                self.commit(consumer, CommitMode::Sync);
+                self.commit(consumer);
             }
             if partly { consumer.incremental_unassign(list) } else { consumer.unassign() }
         };
@@ -142,13 +149,6 @@ impl ConsumerContext for Context<'_> {
         heard.reassigned = true;
         if let Err(e) = done {
             heard.errors.push((RDKafkaErrorCode::AssignmentLost, e.to_string()));
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        match result {
-            Ok(()) => self.wrote_down(offsets),
-            Err(e) => log::debug!("Kafka: offsets are committed later: {e}"),
         }
     }
 }
@@ -170,4 +170,13 @@ impl ClientContext for Context<'_> {
             heard.errors.push((code, reason.to_owned()));
         }
     }
+}
+
+fn list<'p>(positions: impl Iterator<Item = (&'p str, i32, i64)>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition, offset) in positions {
+        // Refused are offsets below zero only.
+        let _ = list.add_partition_offset(topic, partition, Offset::Offset(offset));
+    }
+    list
 }

@@ -16,7 +16,7 @@ use super::source::{Sink, Stop};
 use crate::config::Kafka;
 use crate::error::Result;
 use context::{Context, Heard};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use settings::Settings;
@@ -32,12 +32,20 @@ const TICK: Duration = Duration::from_millis(100);
 /// some seconds to share partitions out.
 const UNASSIGNED: Duration = Duration::from_secs(15);
 
-/// How long a broker may take to answer whether it is there again.
+/// How often it is asked whether a broker is there again.
 const PROBE: Duration = Duration::from_millis(500);
 
-/// How long what was handed over may take to be settled at an end. What is not is
-/// repeated at the next start.
-const LAST: Duration = Duration::from_secs(5);
+/// How long a broker may take to answer that.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// How long after a broker's answer librdkafka's word that none is there is doubted: it
+/// may have waited to be heard since before.
+const STALE: Duration = Duration::from_secs(2);
+
+const NO_BROKER: &str = "no broker can be reached";
+
+/// How often brokers are asked whether they are there while connections break.
+const DOUBT: Duration = Duration::from_secs(2);
 
 /// The wait before librdkafka is started anew after an error it cannot go on from.
 const ANEW: Duration = Duration::from_secs(5);
@@ -60,8 +68,7 @@ pub fn check(config: &Kafka) -> Result<()> {
 
 /// Hands over messages until `stop`.
 ///
-/// At the end it waits a little for what it handed over to be settled, so that this is
-/// not repeated at the next start: whoever stops it goes on settling until it returns.
+/// At the end it commits what is settled then; the rest is repeated at the next start.
 ///
 /// # Errors
 /// As [`check`]; nothing that Kafka does is an error.
@@ -74,19 +81,28 @@ pub fn run(config: &Kafka, sink: &dyn Sink, stop: &Stop) -> Result<()> {
         let consumer = settings.client.create_with_context(context).map_err(|e| settings.refused(&e))?;
         Consumer::subscribe(&consumer, &topics).map_err(|e| settings.refused(&e))?;
         let mut reader = Reader::new(&consumer, config, sink, taken);
-        if let Some(fatal) = reader.read(stop) {
+        let fatal = reader.read(stop);
+        taken = reader.taken;
+        leave(consumer, topics.first().copied());
+        if let Some(fatal) = fatal {
             sink.down(&fatal);
-            taken = reader.taken;
-            drop(consumer);
             let until = Instant::now() + ANEW;
             while Instant::now() < until && !stop.is_set() {
                 thread::sleep(TICK);
             }
-        } else {
-            reader.end();
         }
     }
     Ok(())
+}
+
+/// Commits what is settled and says goodbye to the group, if a broker listens.
+fn leave(consumer: BaseConsumer<Context<'_>>, topic: Option<&str>) {
+    if consumer.fetch_metadata(topic, ANSWER).is_ok() {
+        consumer.context().commit_all(&consumer);
+    } else {
+        // librdkafka would wait a minute or more for an answer, and the process is about to end.
+        std::mem::forget(consumer);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +124,10 @@ struct Reader<'c, 'a> {
     unassigned: Option<Instant>,
     /// When it was last asked whether a broker is there again, while none is.
     probed: Instant,
+    /// When one was.
+    answered: Option<Instant>,
+    /// A connection broke since then.
+    broken: bool,
     /// The last trouble, to say why the line is down.
     trouble: String,
     told: BTreeSet<String>,
@@ -124,6 +144,8 @@ impl<'c, 'a> Reader<'c, 'a> {
             line: Line::New,
             unassigned: Some(now),
             probed: now,
+            answered: None,
+            broken: false,
             trouble: String::new(),
             told: BTreeSet::new(),
         }
@@ -150,7 +172,7 @@ impl<'c, 'a> Reader<'c, 'a> {
                 Some(Err(_)) | None => {}
             }
             if Instant::now() >= due {
-                self.consumer.context().commit(self.consumer, CommitMode::Async);
+                self.consumer.context().commit(self.consumer);
                 due = Instant::now() + interval;
             }
         }
@@ -192,7 +214,8 @@ impl<'c, 'a> Reader<'c, 'a> {
             } else {
                 log::warn!("Kafka: {reason}; it is tried again");
             }
-            if code != RDKafkaErrorCode::AllBrokersDown || self.trouble.is_empty() {
+            self.broken |= passing;
+            if code != RDKafkaErrorCode::AllBrokersDown {
                 self.trouble = reason;
             }
         }
@@ -200,18 +223,11 @@ impl<'c, 'a> Reader<'c, 'a> {
 
     /// Finds out whether the line is up, and says when that changes.
     fn find_line(&mut self) {
-        if self.heard().brokers_down {
-            self.down("no broker can be reached");
-            if self.probed.elapsed() < PROBE {
-                return;
-            }
-            let topic = self.config.topics.first().map(String::as_str);
-            let answer = self.consumer.fetch_metadata(topic, PROBE);
-            self.probed = Instant::now();
-            match answer {
-                Ok(_) => self.heard().brokers_down = false,
-                Err(_) => return,
-            }
+        let down = self.heard().brokers_down;
+        // librdkafka finds out late, or not at all, if it learned of the brokers a moment before.
+        let doubtful = !down && self.broken && self.probed.elapsed() >= DOUBT;
+        if (down || doubtful) && !self.is_answered(down) {
+            return;
         }
         match self.unassigned {
             None if self.line != Line::Up => {
@@ -225,6 +241,29 @@ impl<'c, 'a> Reader<'c, 'a> {
         }
     }
 
+    /// Whether a broker answers after all; `said` to be none.
+    fn is_answered(&mut self, said: bool) -> bool {
+        // librdkafka's word may be older than the last answer.
+        let said = said && self.answered.is_none_or(|at| at.elapsed() >= STALE);
+        if said {
+            self.down(NO_BROKER);
+            if self.probed.elapsed() < PROBE {
+                return false;
+            }
+        }
+        let topic = self.config.topics.first().map(String::as_str);
+        let answer = self.consumer.fetch_metadata(topic, ANSWER);
+        self.probed = Instant::now();
+        self.heard().brokers_down = answer.is_err();
+        if answer.is_err() {
+            self.down(NO_BROKER);
+            return false;
+        }
+        self.answered = Some(self.probed);
+        self.broken = false;
+        true
+    }
+
     fn down(&mut self, why: &str) {
         if self.line == Line::Down {
             return;
@@ -232,23 +271,6 @@ impl<'c, 'a> Reader<'c, 'a> {
         self.line = Line::Down;
         let trouble = if self.trouble.is_empty() { String::new() } else { format!(" ({})", self.trouble) };
         self.sink.down(&format!("{why}{trouble}"));
-    }
-
-    /// Waits for what was handed over, and commits it.
-    fn end(&self) {
-        let until = Instant::now() + LAST;
-        loop {
-            {
-                let mut heard = self.heard();
-                heard.positions.settle(self.sink.settled());
-                if !heard.positions.waits() || heard.brokers_down || Instant::now() >= until {
-                    break;
-                }
-            }
-            // The group goes on counting on this loader; messages that come now are the next start's.
-            drop(self.consumer.poll(TICK / 5));
-        }
-        self.consumer.context().commit(self.consumer, CommitMode::Sync);
     }
 }
 

@@ -3,6 +3,10 @@
 
 use std::collections::VecDeque;
 
+/// Messages that are remembered one by one, some two megabytes of them: while memcached
+/// is away for hours nothing is settled.
+const REMEMBERED: usize = 100_000;
+
 /// What was taken of each partition, in the order it was handed over.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
@@ -17,7 +21,7 @@ struct Partition {
     number: i32,
     /// The offset after the last message that is settled.
     settled: Option<i64>,
-    /// What Kafka has said it wrote down.
+    /// What Kafka was told last.
     committed: Option<i64>,
 }
 
@@ -34,6 +38,25 @@ impl Positions {
     pub(super) fn took(&mut self, message: u64, topic: &str, partition: i32, offset: i64) {
         let partition = self.index(topic, partition);
         self.waiting.push_back(Taken { message, partition, offset });
+        if self.waiting.len() > REMEMBERED {
+            self.thin();
+        }
+    }
+
+    /// Forgets every other message of each partition: those before it are then committed
+    /// with the one after it.
+    fn thin(&mut self) {
+        let mut kept = vec![false; self.partitions.len()];
+        let mut few: VecDeque<Taken> = VecDeque::with_capacity(REMEMBERED);
+        // From the back: a partition's last one stays.
+        while let Some(taken) = self.waiting.pop_back() {
+            let keep = &mut kept[taken.partition];
+            *keep = !*keep;
+            if *keep {
+                few.push_front(taken);
+            }
+        }
+        self.waiting = few;
     }
 
     /// A partition is read from this offset on, and nothing before it is asked for again.
@@ -56,7 +79,12 @@ impl Positions {
         due.filter_map(|p| Some((p.topic.as_str(), p.number, p.settled?)))
     }
 
-    /// Kafka wrote it down.
+    /// The offset after the last settled message of each partition.
+    pub(super) fn settled(&self) -> impl Iterator<Item = (&str, i32, i64)> {
+        self.partitions.iter().filter_map(|p| Some((p.topic.as_str(), p.number, p.settled?)))
+    }
+
+    /// Kafka was told.
     pub(super) fn committed(&mut self, topic: &str, partition: i32, offset: i64) {
         let found = self.partitions.iter_mut().find(|p| p.number == partition && p.topic == topic);
         if let Some(partition) = found.filter(|p| p.settled.is_some()) {
@@ -70,11 +98,6 @@ impl Positions {
         self.waiting.retain(|taken| taken.partition != index);
         let partition = &mut self.partitions[index];
         (partition.settled, partition.committed) = (None, None);
-    }
-
-    /// Whether messages wait to be settled.
-    pub(super) fn waits(&self) -> bool {
-        !self.waiting.is_empty()
     }
 
     fn index(&mut self, topic: &str, number: i32) -> usize {
@@ -108,10 +131,8 @@ mod tests {
         positions.committed("a", 0, 11);
         positions.committed("b", 0, 71);
         assert_eq!(due(&positions), []);
-        assert!(positions.waits());
         positions.settle(9);
         assert_eq!(due(&positions), [("a", 0, 12)]);
-        assert!(!positions.waits());
     }
 
     #[test]
@@ -124,6 +145,30 @@ mod tests {
         assert_eq!(due(&positions), [("a", 0, 5)]);
         positions.settle(1);
         assert_eq!(due(&positions), [("a", 0, 7)]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_nothing_is_committed_too_early() {
+        let mut positions = Positions::default();
+        let count = 3 * REMEMBERED as u64 + 1;
+        for n in 1..=count {
+            positions.took(n, "a", (n % 3) as i32, n.cast_signed());
+            assert!(positions.waiting.len() <= REMEMBERED);
+        }
+        let mut behind = 0;
+        for n in [1, 777, 100_000, 250_000, count - 1] {
+            positions.settle(n);
+            for (_, partition, offset) in positions.due() {
+                assert!(offset <= n.cast_signed() + 1, "{partition} {offset} {n}");
+                behind = behind.max(n.cast_signed() + 1 - offset);
+            }
+        }
+        assert!(behind <= 100, "{behind}");
+        positions.settle(count);
+        let due: Vec<_> = positions.due().map(|(_, partition, offset)| (partition, offset)).collect();
+        let count = count.cast_signed();
+        let last = |partition: i64| (count - 2..=count).find(|n| n % 3 == partition).unwrap() + 1;
+        assert_eq!(due, [(1, last(1)), (2, last(2)), (0, last(0))]);
     }
 
     #[test]

@@ -47,8 +47,9 @@ impl Settings {
     /// committed too early.
     pub(super) fn of(kafka: &Kafka) -> Result<Settings> {
         let mut client = ClientConfig::new();
-        // Its lines are logged at our debug level; more of it is had with its own setting `debug`.
-        client.set_log_level(RDKafkaLogLevel::Info);
+        // Its lines are logged at our debug level.
+        let told = if kafka.config.contains_key("debug") { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info };
+        client.set_log_level(told);
         client.extend(DEFAULTS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let mut problems = Vec::new();
         let mut secrets = Vec::new();
@@ -173,6 +174,14 @@ mod tests {
             assert!(text.contains("kafka.config.enable.auto.commit: has to be false"), "{text}");
         }
         assert!(of("enable.auto.commit: false").is_ok());
+    }
+
+    #[test]
+    fn a_password_needs_no_tls() {
+        let plain = "security.protocol: sasl_plaintext, sasl.mechanism: PLAIN, sasl.username: a, sasl.password: b";
+        let settings = of(plain).unwrap();
+        let created: Result<rdkafka::consumer::BaseConsumer, _> = settings.client.create();
+        created.map(|_| ()).unwrap();
     }
 
     #[cfg(not(feature = "kafka-ssl"))]

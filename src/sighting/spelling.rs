@@ -1,0 +1,46 @@
+//! How else MISP may have a value that the cache lists. The loader keeps a network
+//! without its host bits, and an IPv4-mapped address also as plain IPv4; MISP finds
+//! neither by these. Pure.
+
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// Another way to find the attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Other {
+    /// It may have this value.
+    Value(String),
+    /// It is among those with values that end so, and is this network with host bits.
+    Ending(String, IpNet),
+}
+
+/// The other way, if there is one.
+pub fn other(value: &str) -> Option<Other> {
+    if let Ok(IpAddr::V4(address)) = value.parse::<IpAddr>() {
+        return Some(Other::Value(format!("::ffff:{address}")));
+    }
+    let network: IpNet = value.parse().ok()?;
+    Some(Other::Ending(format!("%/{}", network.prefix_len()), network))
+}
+
+/// Whether this value of MISP is that network.
+pub fn is_network(value: &str, network: &IpNet) -> bool {
+    value.trim().parse::<IpNet>().is_ok_and(|other| other.trunc() == network.trunc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_way() {
+        assert_eq!(other("203.0.113.7"), Some(Other::Value("::ffff:203.0.113.7".into())));
+        let Some(Other::Ending(ending, network)) = other("10.0.0.0/8") else { panic!() };
+        assert_eq!(ending, "%/8");
+        assert!(is_network("10.1.2.3/8", &network) && !is_network("11.1.2.3/8", &network));
+        assert!(!is_network("10.0.0.0/9", &network) && !is_network("x", &network));
+        for none in ["2001:db8::1", "evil.example", "http://a/8", ""] {
+            assert_eq!(other(none), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Kafka, through librdkafka's mock of a cluster.
+
+mod source;
