@@ -20,11 +20,11 @@ PROGRAM = $(or $(CARGO_TARGET_DIR),target)/release/misp2memcached
 SHARE = $(DESTDIR)$(PREFIX)/share
 DOC = $(SHARE)/doc/misp2memcached
 
-.PHONY: help build demo test bench bench-follow fuzz lint install deps rust
+.PHONY: help build demo test bench bench-follow fuzz lint install deb deb-test deps rust
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  %-8s %s\n' "$$name" "$$what"; done
 	@echo "PREFIX=$(PREFIX) and DESTDIR= are for install, CARGO_TARGET_DIR is cargo's."
 
 build: rust ## the program, for release
@@ -78,12 +78,12 @@ lint: rust ## formatting, clippy and the documentation's links, without a warnin
 	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml
 
 # `make build && sudo make install`: root, who may have no cargo, installs what you built.
-install: ## program, manual page, completions, documentation with example, Logstash's and Wazuh's files
+install: ## program, manual pages, completions, documentation with example, Logstash's and Wazuh's files
 	if command -v $(CARGO) >/dev/null; then $(MAKE) build; else test -x $(PROGRAM) || { echo "run make build first" >&2; exit 1; }; fi
 	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/misp2memcached
 	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \
 	    $(SHARE)/fish/vendor_completions.d $(DOC)/docs/images $(DOC)/logstash $(DOC)/packaging
-	$(PROGRAM) man > $(SHARE)/man/man1/misp2memcached.1
+	$(PROGRAM) man --directory $(SHARE)/man/man1
 	$(PROGRAM) completions bash > $(SHARE)/bash-completion/completions/misp2memcached
 	$(PROGRAM) completions zsh > $(SHARE)/zsh/site-functions/_misp2memcached
 	$(PROGRAM) completions fish > $(SHARE)/fish/vendor_completions.d/misp2memcached.fish
@@ -93,6 +93,15 @@ install: ## program, manual page, completions, documentation with example, Logst
 	cp -R logstash/. $(DOC)/logstash
 	cp -R packaging/. $(DOC)/packaging
 	chmod -R u=rwX,go=rX $(DOC)/logstash $(DOC)/packaging
+
+deb: rust ## the Debian package, into target/deb
+	@$(call need,gcc debhelper)
+	packaging/build-deb
+
+deb-test: rust ## the package in a clean root of Debian: installed, used, upgraded, removed, purged
+	@$(call need,gcc debhelper debootstrap fish lintian man-db memcached systemd systemd-container zsh)
+	packaging/test-deb
+	packaging/test-systemd
 
 deps: ## what the other targets need from the distribution
 	@$(call need,gcc g++ memcached openssl python3-zmq ruby ruby-dalli time)
@@ -106,6 +115,10 @@ define need
 set -e; missing=; \
 for package in $(1); do \
     case $$package in \
+        debhelper) command -v dh >/dev/null && command -v dpkg-buildpackage >/dev/null || missing="$$missing debhelper dpkg-dev";; \
+        man-db) command -v man >/dev/null || missing="$$missing man-db";; \
+        systemd-container) command -v systemd-nspawn >/dev/null || missing="$$missing systemd-container procps";; \
+        systemd) command -v systemd-analyze >/dev/null || missing="$$missing systemd";; \
         gcc) command -v cc >/dev/null || missing="$$missing gcc libc6-dev";; \
         ruby-dalli) ruby -e 'require "dalli"' 2>/dev/null || missing="$$missing ruby-dalli";; \
         python3-zmq) /usr/bin/python3 -c 'import zmq' 2>/dev/null || missing="$$missing python3-zmq";; \

@@ -1,8 +1,10 @@
 //! What was typed: the command line as plain data. Help, man page and completions
 //! come out of this definition.
 
+use crate::completion::NamespaceName;
 use crate::config::Span;
 use crate::kibana::{INDICES, Version};
+use crate::logging::Format;
 use crate::share::input::From;
 use crate::sighting::Kind;
 use clap::{Args, Parser, Subcommand};
@@ -44,6 +46,10 @@ pub struct Cli {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 
+    /// The log on standard error: lines for people, or JSON objects.
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub log_format: Format,
+
     /// What to do; nothing means `load`.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -80,8 +86,12 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print the manual page, or write those of all commands.
+    Man {
+        /// Write the page of the program and one for each command into here.
+        #[arg(long, value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
 }
 
 /// Flags of `load`.
@@ -115,7 +125,7 @@ pub struct Lookup {
     pub values: Vec<String>,
 
     /// Look in this namespace only, such as `ip` or `sha256`.
-    #[arg(short, long, value_name = "NAMESPACE")]
+    #[arg(short, long, value_name = "NAMESPACE", value_parser = NamespaceName, hide_possible_values = true)]
     pub namespace: Option<String>,
 
     /// Print one JSON object a line, one for each value, in order.

@@ -3,7 +3,8 @@
 //! # Layout
 //! Data flows one way: config -> plan -> MISP -> ledger -> memcached, Falco.
 //!
-//! - [`cli`]: what was typed; [`config`]: what was written; [`command`]: what is done with both
+//! - [`cli`]: what was typed; [`config`]: what was written; [`command`]: what is done with both;
+//!   [`completion`]: what a shell may offer
 //! - [`misp`]: what is asked of MISP, and the proof that an answer is whole
 //! - [`indicator`]: MISP types, splitting, validation (pure)
 //! - [`ledger`]: event -> indicators, on an embedded store
@@ -20,6 +21,7 @@
 //! - [`report`]: what a pass did, for people and programs (pure)
 //! - [`demo`]: a sample MISP, for the demo and for the tests
 //! - [`error`]: what ends a run, and its exit code
+//! - [`logging`]: the log, in the form that its reader takes
 //! - [`interrupt`]: signals; [`atomic_file`], [`lock`], [`state`]: files that are replaced whole, one run
 //!   at a time, and where the program's own files are
 
@@ -30,6 +32,7 @@ pub mod atomic_file;
 pub mod cache;
 pub mod cli;
 pub mod command;
+pub mod completion;
 pub mod config;
 pub mod demo;
 pub mod error;
@@ -40,6 +43,7 @@ pub mod interrupt;
 pub mod kibana;
 pub mod ledger;
 pub mod lock;
+pub mod logging;
 pub mod lookup;
 pub mod metrics;
 pub mod misp;

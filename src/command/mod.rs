@@ -15,9 +15,10 @@ use crate::cli::{Cli, Command, Load};
 use crate::config::{self, Config, Loaded, Sources};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
+use crate::logging::Style;
 use clap::{CommandFactory, Parser};
 use log::LevelFilter;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, Write};
 use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,7 +26,8 @@ use std::process::ExitCode;
 /// Runs the program on this process's arguments.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_log(&cli);
+    let style = Style::new(cli.log_format);
+    start_log(&cli, style);
     if let Err(e) = interrupt::listen() {
         log::warn!("signals end the run at once: {e}");
     }
@@ -35,11 +37,8 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
-            let mut stderr = io::stderr().lock();
-            for line in e.to_string().lines() {
-                // Nothing is left to tell it to if standard error is closed.
-                let _ = writeln!(stderr, "misp2memcached: {line}");
-            }
+            // Nothing is left to tell it to if standard error is closed.
+            let _ = io::stderr().write_all(style.last_words(&e).as_bytes());
             ExitCode::from(e.kind().exit_code())
         }
     }
@@ -66,11 +65,7 @@ fn run(cli: &Cli) -> Result<u8> {
             clap_complete::generate(*shell, &mut Cli::command(), "misp2memcached", &mut script);
             print(&script)
         }
-        Command::Man => {
-            let page =
-                man::page().map_err(|e| Error::new(Kind::Bug, format!("the manual page cannot be made: {e}")))?;
-            print(&page)
-        }
+        Command::Man { directory } => man::run(directory.as_deref()),
     }
 }
 
@@ -95,7 +90,7 @@ fn state_directory(config: &Config) -> Result<PathBuf> {
     crate::state::directory(&config.state, |name| std::env::var(name).ok())
 }
 
-fn start_log(cli: &Cli) {
+fn start_log(cli: &Cli, style: Style) {
     let debug = matches!(&cli.command, Some(Command::Wazuh(flags)) if flags.debug());
     let verbose = cli.verbose.max(u8::from(debug));
     let level = match (cli.quiet, verbose) {
@@ -108,14 +103,7 @@ fn start_log(cli: &Cli) {
     // Other crates' messages only where everything is asked for.
     builder.filter_level(if cli.verbose > 1 { LevelFilter::Debug } else { LevelFilter::Error });
     builder.filter_module("misp2memcached", level);
-    let terminal = io::stderr().is_terminal();
-    builder.format(move |out, record| {
-        if terminal {
-            writeln!(out, "{}: {}", record.level().as_str().to_lowercase(), record.args())
-        } else {
-            writeln!(out, "{} {} {}", out.timestamp(), record.level(), record.args())
-        }
-    });
+    style.apply(&mut builder);
     // Fails only if a log was started before.
     let _ = builder.try_init();
 }

@@ -117,6 +117,7 @@ fn read(text: &str) -> Result<Config> {
 /// Merges the environment in, checks, and finds the token.
 fn finish(mut config: Config, file: Option<(&Path, &str)>, sources: &Sources) -> Result<Loaded> {
     let mut warnings = Vec::new();
+    token::drop_blank(&mut config.misp);
     let url = sources.variable(URL_VARIABLE);
     if let Some(url) = url {
         config.misp.url = url.to_owned();
@@ -312,6 +313,11 @@ web:
         assert!(missing.contains("misp.token: MISP's automation key is missing"), "{missing}");
         file(directory.path(), "misp-token", "from-systemd", 0o400);
         assert_eq!(token(&loaded(bare, &credentials).unwrap()), "from-systemd");
+        let blank = "misp: {url: 'https://a.example', token: ''}";
+        assert_eq!(token(&loaded(blank, &credentials).unwrap()), "from-systemd", "nothing was written");
+        file(directory.path(), "misp-token", "\n", 0o600);
+        let missing = loaded(blank, &credentials).unwrap_err().to_string();
+        assert!(missing.contains("misp.token: MISP's automation key is missing"), "{missing}");
         assert_eq!(token(&loaded(&yaml, &credentials).unwrap()), "abc", "the file's own comes first");
 
         for (text, why) in

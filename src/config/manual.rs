@@ -55,7 +55,7 @@ fn the_example_loads_once_there_is_a_token() {
     let loaded = from_bytes(Path::new("example"), EXAMPLE.as_bytes(), &Sources { env, ..Sources::default() }).unwrap();
     assert_eq!(loaded.config.misp.url, "https://misp.example");
     let error = from_bytes(Path::new("example"), EXAMPLE.as_bytes(), &Sources::default()).unwrap_err();
-    assert!(error.to_string().contains("misp.token: found an empty text"), "{error}");
+    assert!(error.to_string().contains("misp.token: MISP's automation key is missing"), "{error}");
 }
 
 #[test]

@@ -46,12 +46,21 @@ pub(super) fn resolve(misp: &Misp, env: &BTreeMap<String, String>) -> Result<Opt
     }
     let Some(directory) = env.get(CREDENTIALS).filter(|directory| !directory.is_empty()) else { return Ok(None) };
     let path = PathBuf::from(directory).join(CREDENTIAL);
-    match path.try_exists() {
-        Ok(false) => Ok(None),
-        _ => plain(
-            from_file(&path).map_err(|why| Problem::new("", why).elsewhere(format!("${CREDENTIALS}/{CREDENTIAL}")))?,
-        ),
+    if !path.try_exists().unwrap_or(true) || is_blank(&path) {
+        return Ok(None);
     }
+    plain(from_file(&path).map_err(|why| Problem::new("", why).elsewhere(format!("${CREDENTIALS}/{CREDENTIAL}")))?)
+}
+
+/// Takes `token: ""` for no token, so that the file as it is shipped lets the key be elsewhere.
+pub(super) fn drop_blank(misp: &mut Misp) {
+    misp.token.take_if(|token| token.expose_secret().trim().is_empty());
+}
+
+/// systemd has no optional credentials, only ones with a default: a blank one.
+fn is_blank(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|m| m.len() <= MAX_FILE)
+        && std::fs::read(path).is_ok_and(|bytes| bytes.trim_ascii().is_empty())
 }
 
 /// The trimmed key (or password), if it can be one.
