@@ -136,7 +136,7 @@ impl Inbox {
         job(&mut self.state().counts)
     }
 
-    /// The events to ask MISP for now, `most` of them; none while others are asked for.
+    /// The events that are due to be asked for, `most` of them; none while others are.
     pub fn begin_look(&self, now: Instant, most: usize) -> Option<Vec<u64>> {
         let mut state = self.state();
         if state.under_way.is_some() {

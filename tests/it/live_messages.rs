@@ -1,14 +1,11 @@
 //! The messages that the harness makes up are those that a real MISP sent for the same
 //! operations: the same ones in the same order, with the same fields in the same order.
 
-use crate::support::live::{Message, Operation, Transport, operate};
+use crate::support::live::{Message, Operation, Transport, operate, recorded_draft};
 use misp2memcached::demo::{Attribute, Event, World};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
-
-const SHA256: &str = "594e519ae499312b29433b7dd8a97ff068defcba9755b6d5d00e84c524d67b06";
-const MD5: &str = "fbade9e36a3f36d3d676c1b808451dd7";
 
 /// What a recorded step has of the kinds that matter: topic and JSON text; nothing without the recordings.
 fn recorded(transport: Transport) -> Option<BTreeMap<String, Vec<(String, String)>>> {
@@ -69,30 +66,13 @@ fn likened(json: &str) -> String {
     out
 }
 
-fn draft() -> Event {
-    let mut event = Event::new("ZMQ scenario");
-    event.tags = vec!["tlp:amber".into(), "Feed-xyz".into()];
-    event.threat_level = 2;
-    let in_object = |kind: &str, value: &str| Attribute {
-        object_id: 6,
-        object_relation: Some(kind.into()),
-        ..Attribute::new(kind, value)
-    };
-    event
-        .with(Attribute::new("ip-dst", "203.0.113.99"))
-        .with(Attribute { tags: vec!["malware:z".into()], ..Attribute::new("sha256", SHA256) })
-        .with(Attribute::new("ip-dst|port", "2001:db8::99|443"))
-        .with(in_object("filename", "z.exe"))
-        .with(in_object("md5", MD5))
-}
-
 /// The recorded scenario, as far as it is one of operations.
 fn scenario() -> Vec<(&'static str, Vec<Operation>)> {
     use Operation::*;
     let tag = || "Feed-new".to_owned();
     let alone = Attribute { comment: "added alone".into(), ..Attribute::new("domain", "zmq-added.example.net") };
     vec![
-        ("01", vec![AddEvent(draft())]),
+        ("01", vec![AddEvent(recorded_draft())]),
         ("02", vec![Publish(1)]),
         ("03", vec![AddAttribute(1, alone)]),
         ("04", vec![EditValue(6, "zmq-edited.example.net".into())]),

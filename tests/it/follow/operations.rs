@@ -2,12 +2,9 @@
 
 use super::Scene;
 use crate::support::live::Operation::{self, *};
-use crate::support::live::{Transport, operate};
+use crate::support::live::{Transport, operate, recorded_draft};
 use misp2memcached::demo::{Attribute, Event, World};
 use std::time::Duration;
-
-const SHA256: &str = "594e519ae499312b29433b7dd8a97ff068defcba9755b6d5d00e84c524d67b06";
-const MD5: &str = "fbade9e36a3f36d3d676c1b808451dd7";
 
 /// Events so that a few indicators more or less do not look like a MISP that lost its memory.
 pub(super) fn world() -> World {
@@ -24,28 +21,11 @@ pub(super) fn world() -> World {
 const EVENT: u64 = 3;
 const FIRST: u64 = 62;
 
-fn draft() -> Event {
-    let mut event = Event::new("ZMQ scenario");
-    event.tags = vec!["tlp:amber".into(), "Feed-xyz".into()];
-    event.threat_level = 2;
-    let in_object = |kind: &str, value: &str| Attribute {
-        object_id: 6,
-        object_relation: Some(kind.into()),
-        ..Attribute::new(kind, value)
-    };
-    event
-        .with(Attribute::new("ip-dst", "203.0.113.99"))
-        .with(Attribute { tags: vec!["malware:z".into()], ..Attribute::new("sha256", SHA256) })
-        .with(Attribute::new("ip-dst|port", "2001:db8::99|443"))
-        .with(in_object("filename", "z.exe"))
-        .with(in_object("md5", MD5))
-}
-
 pub(super) fn recorded() -> Vec<Operation> {
     let tag = || "Feed-new".to_owned();
     let sixth = FIRST + 5;
     vec![
-        AddEvent(draft()),
+        AddEvent(recorded_draft()),
         Publish(EVENT),
         AddAttribute(EVENT, Attribute::new("domain", "zmq-added.example.net")),
         EditValue(sixth, "zmq-edited.example.net".into()),
@@ -160,7 +140,7 @@ fn tags_that_move_no_timestamp() {
 fn messages_come_before_they_are_true() {
     let mut scene = Scene::start(world(), "published: true\nmax_shrink_percent: 100\n", "");
     for (operation, late) in [
-        (AddEvent(draft()), Duration::from_millis(700)),
+        (AddEvent(recorded_draft()), Duration::from_millis(700)),
         (Publish(EVENT), Duration::from_millis(700)),
         (EditValue(FIRST, "203.0.113.98".into()), Duration::ZERO),
         (Publish(EVENT), Duration::from_millis(700)),

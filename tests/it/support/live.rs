@@ -311,3 +311,22 @@ impl Said {
         );
     }
 }
+
+/// The event of the recorded operations, as it was drafted.
+pub fn recorded_draft() -> Event {
+    let mut event = Event::new("ZMQ scenario");
+    event.tags = vec!["tlp:amber".into(), "Feed-xyz".into()];
+    event.threat_level = 2;
+    let in_object = |kind: &str, value: &str| Attribute {
+        object_id: 6,
+        object_relation: Some(kind.into()),
+        ..Attribute::new(kind, value)
+    };
+    let sha256 = "594e519ae499312b29433b7dd8a97ff068defcba9755b6d5d00e84c524d67b06";
+    event
+        .with(Attribute::new("ip-dst", "203.0.113.99"))
+        .with(Attribute { tags: vec!["malware:z".into()], ..Attribute::new("sha256", sha256) })
+        .with(Attribute::new("ip-dst|port", "2001:db8::99|443"))
+        .with(in_object("filename", "z.exe"))
+        .with(in_object("md5", "fbade9e36a3f36d3d676c1b808451dd7"))
+}

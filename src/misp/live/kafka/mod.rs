@@ -281,7 +281,7 @@ fn described(assigned: &BTreeSet<(String, i32)>) -> String {
         topics.entry(topic).or_default().push(partition.to_string());
     }
     if topics.is_empty() {
-        return "no partition is this loader's to read for now".into();
+        return "no partition is this loader's to read at present".into();
     }
     let topics: Vec<_> =
         topics.iter().map(|(topic, partitions)| format!("{topic} ({})", partitions.join(", "))).collect();
