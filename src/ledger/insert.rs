@@ -1,7 +1,7 @@
 //! A few records put among those of an event, without writing the others again: what
 //! a live message brings.
 //!
-//! Chunks stay sorted and in order. One that grows beyond [`GROWN_BYTES`] is cut, and
+//! Chunks stay sorted and in order. One that grows beyond `GROWN_BYTES` is cut, and
 //! those behind it are moved up; which is rare, as each cut makes room for hundreds.
 
 use super::change::CHUNK_BYTES;

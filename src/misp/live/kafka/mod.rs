@@ -4,9 +4,9 @@
 //! takes one. So the line was down when no broker could be reached, and not when the
 //! group moved partitions from one loader to another.
 //!
-//! - Pure: [`positions`], what may be committed
-//! - [`settings`]: librdkafka's settings, the user's and ours
-//! - [`context`]: what librdkafka tells between messages
+//! - Pure: `positions`, what may be committed
+//! - `settings`: librdkafka's settings, the user's and ours
+//! - `context`: what librdkafka tells between messages
 
 mod context;
 mod positions;
