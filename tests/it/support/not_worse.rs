@@ -2,7 +2,7 @@
 
 use super::scene::{Held, OWN, Outside, Scene, tags};
 use misp2memcached::cache::networks::Networks;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every tag that was there still is, and nothing is there that neither was nor is
 /// in MISP; what readers rely on and Falco's directory are untouched.
@@ -13,6 +13,14 @@ pub fn not_worse(scene: &Scene, before: &Outside) {
 /// The same, but the run may have taken out what MISP no longer has.
 pub fn not_worse_though_removing(scene: &Scene, before: &Outside) {
     compare(scene, before, true);
+}
+
+/// The same where the run may have come as far as Falco's files, which are given: they are
+/// to be held against what was before, and against what a good run leaves.
+pub fn not_worse_but_for_falco(scene: &Scene, before: &Outside) -> BTreeMap<String, String> {
+    let falco = scene.falco();
+    compare(scene, &(before.0.clone(), falco.clone()), true);
+    falco
 }
 
 fn compare(scene: &Scene, before: &Outside, removing: bool) {
