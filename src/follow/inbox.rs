@@ -38,6 +38,9 @@ pub struct Inbox {
 struct State {
     pending: Pending,
     under_way: Option<Taken>,
+    /// The number of the last look that was begun: the answer to one that was given up
+    /// may still come, and is older than what the ledger has by then.
+    look: u64,
     fetched: Option<Fetched>,
     /// The line came up since the writer last looked.
     came_up: bool,
@@ -136,8 +139,9 @@ impl Inbox {
         job(&mut self.state().counts)
     }
 
-    /// The events that are due to be asked for, `most` of them; none while others are.
-    pub fn begin_look(&self, now: Instant, most: usize) -> Option<Vec<u64>> {
+    /// The events that are due to be asked for, `most` of them, and the number of this
+    /// look; none while others are asked for.
+    pub fn begin_look(&self, now: Instant, most: usize) -> Option<(u64, Vec<u64>)> {
         let mut state = self.state();
         if state.under_way.is_some() {
             return None;
@@ -148,7 +152,8 @@ impl Inbox {
         }
         let events = taken.events().collect();
         state.under_way = Some(taken);
-        Some(events)
+        state.look += 1;
+        Some((state.look, events))
     }
 
     /// MISP was asked for what was taken; or not, and `failed` says whether it was tried.
@@ -161,13 +166,15 @@ impl Inbox {
         self.room.notify_all();
     }
 
-    /// Hands over what MISP answered, as soon as there is room; false where nobody wants it.
-    pub fn fetched(&self, fetched: Fetched) -> bool {
+    /// Hands over what MISP answered in this look, as soon as there is room; false where
+    /// nobody wants it any more.
+    pub fn fetched(&self, look: u64, fetched: Fetched) -> bool {
         let mut state = self.state();
-        while state.fetched.is_some() && state.under_way.is_some() && !state.closed {
+        let wanted = |state: &State| state.under_way.is_some() && state.look == look && !state.closed;
+        while state.fetched.is_some() && wanted(&state) {
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.under_way.is_none() || state.closed {
+        if !wanted(&state) {
             return false;
         }
         state.fetched = Some(fetched);
@@ -263,12 +270,31 @@ mod tests {
         let mut now = Instant::now();
         while let Some(due) = inbox.pending(|p| p.next_look()) {
             now = now.max(due);
-            assert_eq!(inbox.begin_look(now, 9), Some(vec![7]));
+            assert_eq!(inbox.begin_look(now, 9).map(|(_, events)| events), Some(vec![7]));
             asked += 1;
             meanwhile(asked);
             inbox.end_look(true, false, now);
         }
         asked
+    }
+
+    /// A slow MISP answers after its look was given up and the next one has begun.
+    #[test]
+    fn an_answer_to_another_look_is_not_taken() {
+        let inbox = inbox();
+        inbox.message(1, EDITED);
+        let look = || {
+            let due = inbox.pending(|p| p.next_look()).expect("a look that waits");
+            inbox.begin_look(due, 9).expect("it is due").0
+        };
+        let first = look();
+        inbox.end_look(false, false, Instant::now());
+        assert!(!inbox.fetched(first, Fetched::End(Ok(()))), "nobody asks");
+        let second = look();
+        assert!(!inbox.fetched(first, Fetched::End(Ok(()))), "another one asks");
+        assert!(inbox.take(Instant::now(), None).fetched.is_none());
+        assert!(inbox.fetched(second, Fetched::End(Ok(()))));
+        assert!(inbox.take(Instant::now(), None).fetched.is_some());
     }
 
     #[test]

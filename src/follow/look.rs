@@ -12,6 +12,8 @@ use std::thread;
 
 /// What is asked, and how.
 pub struct Look {
+    /// Its number.
+    pub number: u64,
     /// MISP.
     pub client: Client,
     /// What a pass asks of events that the ledger knows.
@@ -33,16 +35,16 @@ pub struct Look {
 /// Asks, and hands what comes to the inbox, [`Fetched::End`] last.
 pub fn begin(look: Look, inbox: Arc<Inbox>) {
     thread::spawn(move || {
-        let Look { client, query, known, window, unknown, connections, page_size, directory } = look;
+        let Look { number, client, query, known, window, unknown, connections, page_size, directory } = look;
         let ask = |query: &Query, events: &[u64]| {
             fetch(&client, query, events, connections, page_size, &directory, |batch| {
-                if inbox.fetched(Fetched::Batch(Box::new(batch))) {
+                if inbox.fetched(number, Fetched::Batch(Box::new(batch))) {
                     return Ok(());
                 }
                 Err(Error::new(Kind::Interrupted, "nobody waits for MISP's answer any more"))
             })
         };
         let done = ask(&query, &known).and_then(|()| ask(&query.clone().changed_since(window), &unknown));
-        inbox.fetched(Fetched::End(done));
+        inbox.fetched(number, Fetched::End(done));
     });
 }

@@ -47,6 +47,8 @@ pub const FILE_NAME: &str = "follow.json";
 /// first pass meets it.
 pub fn run(config: &Config, directory: &Path) -> Result<()> {
     let transport = Transport::of(config)?;
+    // Whatever the configuration has wrong is told before a thread is begun.
+    let client = Client::new(&config.misp)?;
     let lock = pass::lock(directory)?;
     let notify = Notify::from_environment();
     let inbox = Arc::new(Inbox::new(Rules::new(config), transport.is_unordered()));
@@ -68,7 +70,7 @@ pub fn run(config: &Config, directory: &Path) -> Result<()> {
         lock: &lock,
         inbox: &inbox,
         notify: &notify,
-        client: Client::new(&config.misp)?,
+        client,
         between: None,
         ahead: 0,
         schedule: Schedule::new(refresh, falco, config.memcached.timeout.duration(), now),
@@ -258,7 +260,7 @@ impl Writer<'_> {
 
     fn begin_look(&mut self, now: Instant) -> Result<()> {
         let Some(between) = &mut self.between else { return Ok(()) };
-        let Some(events) = self.inbox.begin_look(now, LOOKED_AT) else { return Ok(()) };
+        let Some((number, events)) = self.inbox.begin_look(now, LOOKED_AT) else { return Ok(()) };
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
         for event in &events {
             if between.knows(*event)? { known.push(*event) } else { unknown.push(*event) }
@@ -269,6 +271,7 @@ impl Writer<'_> {
         self.look = Some(UnderWay { begun: now, vanished: Vec::new() });
         look::begin(
             Look {
+                number,
                 client: self.client.clone(),
                 query: Query::new(self.config, misp_now),
                 known,
