@@ -229,6 +229,27 @@ impl Report {
         line
     }
 
+    /// Whether indicators came or went.
+    pub fn has_changes(&self) -> bool {
+        self.namespaces.values().any(|n| n.added + n.removed > 0)
+    }
+
+    /// The least that is worth knowing of a pass that went well.
+    pub fn brief(&self) -> String {
+        let total = self.totals();
+        format!(
+            "{}{}, {} of {} events fetched, indicators +{} -{} ={}, {:.1} s",
+            self.window,
+            if self.full { " full" } else { "" },
+            self.events.fetched,
+            self.events.listed,
+            total.added,
+            total.removed,
+            total.unchanged,
+            self.seconds,
+        )
+    }
+
     /// What somebody has to look at, a line each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -443,6 +464,7 @@ mod tests {
     fn table_and_line() {
         golden("table.txt", &report().table());
         golden("line.txt", &format!("{}\n", report().line()));
+        assert_eq!(report().brief(), "initial, 12 of 13 events fetched, indicators +31 -1 =4, 0.2 s");
     }
 
     #[test]

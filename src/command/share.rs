@@ -22,6 +22,7 @@ use crate::share::withheld::Withheld;
 use spool::Spool;
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,11 @@ const SHOWN: usize = 80;
 
 /// What the environment calls MISP's address.
 const URL_VARIABLE: &str = "MISP_URL";
+
+/// How many events wait in this state directory.
+pub(super) fn waiting(directory: &Path) -> usize {
+    spool::files(directory).len()
+}
 
 pub(super) fn run(cli: &Cli, flags: &Share) -> Result<u8> {
     let terms = terms(flags)?;

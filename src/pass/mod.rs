@@ -5,7 +5,8 @@
 //! - [`refill`]: servers that lost their data; `standing`: servers that missed a pass; [`writer`]: events into ledger and
 //!   memcached; [`verify`]: memcached held against the ledger; [`survey`]: the
 //!   ledger read once; `left_out`: keys that too many events list; `prefix`: another one
-//!   than before; [`told`]: what readers have to know first; [`run`]: all of it in order
+//!   than before; [`told`]: what readers have to know first; [`run`]: all of it in order;
+//!   [`history`]: what came of the last ones
 
 pub mod applier;
 pub mod between;
@@ -13,6 +14,7 @@ pub(crate) mod cdb_files;
 pub mod diff;
 mod falco_files;
 pub mod guard;
+pub mod history;
 mod left_out;
 pub mod plan;
 mod prefix;

@@ -51,6 +51,13 @@ pub struct Plan {
     pub marks: Vec<(u64, Header)>,
 }
 
+impl Plan {
+    /// Whether the list has no news.
+    pub fn is_idle(&self) -> bool {
+        self.fetch.is_empty() && self.gone.is_empty() && self.marks.is_empty()
+    }
+}
+
 /// Compares the index (ascending, each event once) with the ledger.
 pub fn plan(index: &[IndexEvent], ledger: &BTreeMap<u64, Header>, rules: Rules) -> Plan {
     let mut plan = Plan::default();

@@ -8,6 +8,7 @@ use super::applier::Applier;
 use super::cdb_files;
 use super::falco_files;
 use super::guard;
+use super::history::Note;
 use super::left_out;
 use super::plan::{Plan, Rules, plan};
 use super::prefix::leave_old_prefix;
@@ -90,7 +91,10 @@ pub fn lock(directory: &Path) -> Result<Lock> {
 /// # Errors
 /// As [`run`].
 pub fn run_under(_: &Lock, config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
-    timed(directory, || load(config, directory, options, progress))
+    let mut note = Note::new(directory);
+    let outcome = timed(directory, || load(config, directory, options, progress, &mut note));
+    note.end(&outcome);
+    outcome
 }
 
 fn timed(directory: &Path, pass: impl FnOnce() -> Result<Report>) -> Result<Report> {
@@ -105,7 +109,7 @@ fn timed(directory: &Path, pass: impl FnOnce() -> Result<Report>) -> Result<Repo
 }
 
 /// What a pass has open.
-struct Pass<'a> {
+struct Pass<'a, 'n> {
     config: &'a Config,
     options: Options,
     ledger: &'a Ledger,
@@ -120,9 +124,10 @@ struct Pass<'a> {
     /// For temporary files.
     directory: &'a Path,
     progress: &'a Progress,
+    note: &'a mut Note<'n>,
 }
 
-fn load(config: &Config, directory: &Path, options: Options, progress: &Progress) -> Result<Report> {
+fn load(config: &Config, directory: &Path, options: Options, progress: &Progress, note: &mut Note) -> Result<Report> {
     let ledger = if options.full { Ledger::open_or_rebuild(directory)? } else { Ledger::open(directory)? };
     let mut fleet = Fleet::open(&config.memcached)?;
     let client = Client::new(&config.misp)?;
@@ -139,6 +144,7 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let mends = !choice.fill.is_empty() || !doubtful.servers(&fleet).is_empty();
     let counted_on = (mends && !known.is_empty()).then_some(terms.now);
     if mends {
+        note.begin();
         look_everywhere(&mut fleet)?;
     }
     let (refilled, mended) = doubtful.mend(&ledger, &known, &mut fleet, &choice.fill, &terms, directory)?;
@@ -146,7 +152,7 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
 
     let lost = memory.lost_keys(&ledger)?;
     let mut pass =
-        Pass { config, options, ledger: &ledger, known, client, lost, counted_on, doubtful, directory, progress };
+        Pass { config, options, ledger: &ledger, known, client, lost, counted_on, doubtful, directory, progress, note };
     progress.say("asking MISP for its events");
     let index = index::fetch(&pass.client)?;
     pass.run(&mut fleet, &index, choice.window, &mut report)?;
@@ -187,7 +193,7 @@ pub(super) fn asks_otherwise(config: &Config, ledger: &Ledger) -> Result<bool> {
     Ok(ledger.meta("question")?.is_some_and(|q| q != query::fingerprint(config).as_bytes()))
 }
 
-impl Pass<'_> {
+impl Pass<'_, '_> {
     fn run(&mut self, fleet: &mut Fleet, index: &Index, window: Window, report: &mut Report) -> Result<()> {
         let (config, ledger) = (self.config, self.ledger);
         let terms = Terms::new(config, index.now);
@@ -216,6 +222,9 @@ impl Pass<'_> {
         let leaving: u64 = plan.gone.iter().filter_map(|e| self.known.get(e)).map(|h| u64::from(h.records)).sum();
         // Fails before anything is fetched where the list alone says so.
         self.guard(held, leaving)?;
+        if full || !plan.is_idle() {
+            self.note.begin();
+        }
 
         let mut tally = Tally::default();
         if ledger.has_removals()? {

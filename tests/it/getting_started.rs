@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Words by which a line tells sizes, versions or times that differ from run to run.
-const VARYING: [&str; 4] = ["version ", "Last load", " used", "Time "];
+const VARYING: [&str; 6] = ["version ", "Last load", "Last change", "Ledger", " used", "Time "];
 
 /// The event that the page makes in MISP.
 fn world() -> World {

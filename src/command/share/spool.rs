@@ -85,11 +85,8 @@ impl Spool {
 
     /// The files, oldest first.
     pub(super) fn files(&mut self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
-        files.sort();
-        self.known.clone_from(&files);
-        files
+        self.known = listed(&self.directory);
+        self.known.clone()
     }
 
     /// What a file holds; `None`: another run has sent it, it is for another MISP, or it
@@ -123,6 +120,18 @@ impl Spool {
             log::error!("{}: {e}; its event will be sent again, which does no harm", file.display());
         }
     }
+}
+
+/// The files of all events that wait in this state directory, oldest first.
+pub(super) fn files(state: &Path) -> Vec<PathBuf> {
+    listed(&state.join(DIRECTORY))
+}
+
+fn listed(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
+    files.sort();
+    files
 }
 
 /// Whether an event that waits has all attributes of another detection of it.

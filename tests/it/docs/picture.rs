@@ -73,6 +73,7 @@ fn screen() -> Vec<String> {
             }
         };
         let printed = printed.replace(&misp, "https://misp.example").replace(&server, "127.0.0.1:11211");
+        let printed = printed.replace(&site.config.state().display().to_string(), "/var/lib/misp2memcached");
         lines.extend(printed.lines().map(|l| l.trim_end().to_owned()));
         lines.push(String::new());
     }
