@@ -25,8 +25,11 @@ const TOKEN: &str = "Di5tinctiveT0kenDi5tinctiveT0kenDi5tinct";
 /// Longest line on the page: longer ones are folded, as a terminal does.
 const WIDTH: usize = 116;
 
+/// Makes a mistake; what a terminal shows then.
+type Mistake = fn() -> String;
+
 /// Each block of the page, and what makes it.
-const MISTAKES: [(&str, fn() -> String); 15] = [
+const MISTAKES: [(&str, Mistake); 15] = [
     ("no-configuration", no_configuration),
     ("misspelt-key", misspelt_key),
     ("tab", tab),
