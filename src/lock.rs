@@ -24,7 +24,8 @@ impl Lock {
     /// # Errors
     /// [`Kind::Locked`]: another run holds it. [`Kind::CannotWrite`]: the file cannot be made.
     pub fn take(directory: &Path) -> Result<Lock> {
-        Lock::take_named(directory, FILE_NAME)?.ok_or_else(|| held(&directory.join(FILE_NAME)))
+        let held = || held(&directory.join(FILE_NAME), "; where `follow` runs, it makes the passes itself");
+        Lock::take_named(directory, FILE_NAME)?.ok_or_else(held)
     }
 
     /// Takes another lock of a state directory, if nobody holds it.
@@ -54,15 +55,18 @@ impl Lock {
         loop {
             match Lock::take_named(directory, name)? {
                 Some(lock) => return Ok(lock),
-                None if begun.elapsed() > patience => return Err(held(&directory.join(name))),
+                None if begun.elapsed() > patience => return Err(held(&directory.join(name), "")),
                 None => thread::sleep(POLL),
             }
         }
     }
 }
 
-fn held(path: &Path) -> Error {
-    let text = format!("another run of misp2memcached is under way (it holds {})", path.display());
+fn held(path: &Path, more: &str) -> Error {
+    let text = format!(
+        "another run of misp2memcached is under way: wait until it ends, or stop it (`fuser -v {}` shows which it is){more}",
+        path.display()
+    );
     Error::new(Kind::Locked, text)
 }
 
@@ -74,7 +78,11 @@ mod tests {
     fn the_second_run_is_turned_away() {
         let directory = tempfile::tempdir().unwrap();
         let first = Lock::take(directory.path()).unwrap();
-        assert_eq!(Lock::take(directory.path()).unwrap_err().kind(), Kind::Locked);
+        let turned_away = Lock::take(directory.path()).unwrap_err();
+        assert_eq!(turned_away.kind(), Kind::Locked);
+        for words in ["wait until it ends", "fuser -v ", "/lock`", "`follow`"] {
+            assert!(turned_away.to_string().contains(words), "{turned_away}");
+        }
         drop(first);
         Lock::take(directory.path()).unwrap();
         let other = Lock::take_named(directory.path(), "other").unwrap();

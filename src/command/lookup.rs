@@ -4,6 +4,7 @@ use crate::cache::answers::Answers;
 use crate::cache::fleet::{Asked, Fleet};
 use crate::cli::Lookup;
 use crate::config::Config;
+use crate::config::nearest::nearest;
 use crate::error::{Error, Kind, Result};
 use crate::indicator::Namespace;
 use crate::lookup::output::Table;
@@ -51,7 +52,10 @@ pub(super) fn run(config: &Config, flags: &Lookup) -> Result<u8> {
 fn namespace(name: &str) -> Result<Namespace> {
     Namespace::from_name(name).filter(|n| n.is_cached()).ok_or_else(|| {
         let all: Vec<&str> = Namespace::ALL.iter().filter(|n| n.is_cached()).map(|n| n.name()).collect();
-        Error::new(Kind::Usage, format!("--namespace {name}: there is none of this name; there are {}", all.join(", ")))
+        let near = nearest(name, all.iter().copied());
+        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let text = format!("--namespace {name}: there is none of this name{hint}; there are {}", all.join(", "));
+        Error::new(Kind::Usage, text)
     })
 }
 

@@ -217,6 +217,10 @@ mod tests {
                 assert!(page.contains(&name), "{name} of {}", page_name(&command));
             }
             assert!(page.contains("--config"), "{page}");
+            // As typed: such lines are not filled.
+            let (status, examples) = page.split_once(".SH EXAMPLES\n.nf\n").unwrap_or_else(|| panic!("{page}"));
+            assert!(status.contains(".SH \"EXIT STATUS\"\n") && examples.contains("\n.fi\n"), "{page}");
+            assert!(examples.contains(&format!("misp2memcached {}", command.get_name())), "{page}");
         }
         let gone = run(Some(&directory.path().join("gone"))).unwrap_err();
         assert_eq!(gone.kind(), Kind::CannotWrite);

@@ -103,6 +103,10 @@ fn start_log(cli: &Cli, style: Style) {
     // Other crates' messages only where everything is asked for.
     builder.filter_level(if cli.verbose > 1 { LevelFilter::Debug } else { LevelFilter::Error });
     builder.filter_module("misp2memcached", level);
+    if cli.verbose < 2 {
+        // Of a certificate that is refused it has less to say than the error that ends the run.
+        builder.filter_module("rustls", LevelFilter::Off);
+    }
     style.apply(&mut builder);
     // Fails only if a log was started before.
     let _ = builder.try_init();

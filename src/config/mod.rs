@@ -19,7 +19,7 @@ mod load;
 #[cfg(test)]
 mod manual;
 mod memcached;
-mod nearest;
+pub(crate) mod nearest;
 mod node;
 mod outputs;
 mod password;

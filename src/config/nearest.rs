@@ -5,7 +5,7 @@
 const LETTERS_PER_EDIT: usize = 3;
 
 /// The nearest of `allowed`, if one is near enough. Case and `-` for `_` count for nothing.
-pub(super) fn nearest<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |w: &str| w.to_lowercase().replace('-', "_");
     let word = plain(word);
     let limit = word.chars().count().div_ceil(LETTERS_PER_EDIT);

@@ -79,7 +79,12 @@ fn syntax(error: &serde_yaml::Error, text: &str) -> String {
     if problem.contains("more than one document") {
         return "a second YAML document begins (a line `---`); only one is allowed".to_owned();
     }
-    format!("not valid YAML: {problem}")
+    let hint = if problem.contains("mapping values are not allowed") {
+        "; a value with `: ` in it needs quotes, and the keys of a section begin in the same column"
+    } else {
+        ""
+    };
+    format!("not valid YAML: {problem}{hint}")
 }
 
 /// One reading of a text.

@@ -308,7 +308,9 @@ impl Client {
         let said = self.quote(&said);
         match status {
             StatusCode::NOT_FOUND => {
-                let text = format!("misp.url: {url} is not there (404): is it the address of a MISP server?");
+                let text = format!(
+                    "misp.url: {url} is not there (404): write the address of MISP itself, without the path of a page"
+                );
                 Failure::Final(Error::new(Kind::Config, text))
             }
             _ if status.is_server_error() => {

@@ -13,7 +13,7 @@ pub fn check(held: u64, going: u64, percent: u8) -> Result<()> {
     }
     let share = u128::from(going) * 100 / u128::from(held.max(1));
     let text = format!(
-        "{going} of {held} indicators ({share} %) would go at once, more than misp.max_shrink_percent ({percent}) allows: nothing was removed; if MISP is right, run `misp2memcached load --allow-shrink`"
+        "{going} of {held} indicators ({share} %) would go at once, more than misp.max_shrink_percent ({percent}) allows: nothing was removed; if MISP is right, run `misp2memcached load --allow-shrink` (stop `follow` before, if it runs)"
     );
     Err(Error::new(Kind::Untrusted, text))
 }
@@ -29,6 +29,8 @@ mod tests {
         let error = check(100, 21, 20).unwrap_err();
         assert_eq!(error.kind(), Kind::Untrusted);
         assert!(error.to_string().contains("21 of 100 indicators (21 %)"), "{error}");
+        // Beside `follow`, which holds the lock, that command would be turned away.
+        assert!(error.to_string().ends_with("(stop `follow` before, if it runs)"), "{error}");
         assert!(check(100, 100, 100).is_ok());
         assert!(check(1, 1, 0).is_err());
     }

@@ -124,6 +124,8 @@ fn lookup_in_a_namespace() {
     let wrong = of("dns", "bad.example");
     assert_eq!(wrong.code, Some(64));
     assert!(wrong.stderr.contains("--namespace dns: there is none of this name; there are "), "{}", wrong.stderr);
+    let near = of("sha265", "bad.example").stderr;
+    assert!(near.contains("of this name; did you mean `sha256`?; there are "), "{near}");
 }
 
 /// The answer to a line comes before the next line does.

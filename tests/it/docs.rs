@@ -4,7 +4,9 @@
 
 mod commands;
 mod dependencies;
+mod mistakes;
 mod picture;
+mod tour;
 
 use clap::CommandFactory;
 use misp2memcached::cli::Cli;
@@ -171,7 +173,7 @@ fn exit_codes_are_those_that_there_are() {
     let readme = rows(&manual("README.md"));
     assert_eq!(readme.iter().map(|(code, _)| *code).collect::<BTreeSet<_>>(), codes);
     // --help says the same, in nearly the same words.
-    let help = Cli::command().render_help().to_string();
+    let help = Cli::command().render_long_help().to_string();
     for (code, meaning) in &readme {
         let said = help.lines().find_map(|l| l.trim().strip_prefix(&format!("{code} "))).unwrap().trim();
         let plain: String = meaning.replace("done; `lookup`: at", "done (lookup: at").replace('`', "");

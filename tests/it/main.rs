@@ -25,6 +25,7 @@ mod ledger_faults;
 mod live_messages;
 mod log;
 mod logstash;
+mod manners;
 mod memcached_faults;
 mod messages;
 mod metrics;

@@ -18,6 +18,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Longest wait for what has to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// What comes instead of the rest of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Instead {
@@ -277,13 +280,18 @@ fn a_memcached_emptied_within_a_pass() {
     let scene = Scene::new(old_world(&mut random, 60, 12), "page_size: 100\nconnections: 1");
     let server = scene.memcached.server();
     let searches = AtomicI64::new(0);
+    /// More than what a pass writes for itself, and fewer than a batch.
+    const ENOUGH: u64 = 20;
     scene.misp.set_fault(Box::new(move |request, _| {
-        // By now the first batches are there.
         if request.path.starts_with(SEARCH) && searches.fetch_add(1, Ordering::Relaxed) == 4 {
-            let mut stream = TcpStream::connect(&server).expect("memcached");
-            stream.write_all(b"flush_all\r\n").expect("memcached reads");
-            let mut answer = [0; 4];
-            stream.read_exact(&mut answer).expect("an answer");
+            // The first batches have come; on a busy machine they are written a little later.
+            let begun = Instant::now();
+            let items =
+                || asked(&server, "stats", "END").iter().find_map(|l| l.strip_prefix("STAT curr_items ")?.parse().ok());
+            while items() < Some(ENOUGH) {
+                assert!(begun.elapsed() < PATIENCE, "nothing is written");
+            }
+            asked(&server, "flush_all", "OK");
         }
         Fault::None
     }));
@@ -293,6 +301,14 @@ fn a_memcached_emptied_within_a_pass() {
     let (held, wanted) = (scene.held(), scene.wanted());
     assert!(wanted.keys().any(|key| !held.contains_key(key)), "nothing was lost");
     scene.good("the pass after it");
+}
+
+/// The lines that a memcached answers, up to the last one.
+fn asked(server: &str, command: &str, last: &str) -> Vec<String> {
+    let mut stream = TcpStream::connect(server).expect("memcached");
+    stream.write_all(format!("{command}\r\n").as_bytes()).expect("memcached reads");
+    let lines = BufReader::new(stream).lines().map(|line| line.expect("a line"));
+    lines.take_while(|line| line != last).collect()
 }
 
 /// Foreign items of every size that ours have, until none is taken any more.

@@ -125,7 +125,7 @@ fn normalised(log: &str, directory: &Path) -> String {
 }
 
 /// A port that refuses.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

@@ -90,6 +90,12 @@ impl Site {
             assert!(finished.stderr.contains(words), "{words}: {}", finished.stderr);
         }
         assert!(!finished.stderr.contains("trying again"), "{}", finished.stderr);
+        assert_eq!(
+            finished.stderr.lines().filter(|line| line.contains("certificate")).count(),
+            1,
+            "{}",
+            finished.stderr
+        );
         assert_eq!(proxy.handed_on(), before, "something was sent");
         assert!(self.memcached.dump("misp-").is_empty());
     }

@@ -22,7 +22,7 @@ type Place = String;
 /// The simple commands of a line, as a shell parts it: quotes taken off, redirections
 /// and comments left out. What is in a quoted word with a path of ours in it (a
 /// pipeline's `command => "..."`) is parted too.
-fn parted(line: &str) -> Vec<Vec<String>> {
+pub(super) fn parted(line: &str) -> Vec<Vec<String>> {
     let (mut all, mut command, mut word) = (Vec::new(), Vec::new(), None::<String>);
     let mut letters = line.chars().peekable();
     let end_word = |word: &mut Option<String>, command: &mut Vec<String>, all: &mut Vec<Vec<String>>| match word.take()
@@ -70,7 +70,7 @@ fn is_ours(word: &str) -> bool {
 }
 
 /// What is behind our name in a command, if it is ours.
-fn arguments(command: &[String]) -> Option<Vec<String>> {
+pub(super) fn arguments(command: &[String]) -> Option<Vec<String>> {
     let command: Vec<&str> = command.iter().map(|w| w.strip_prefix("ExecStart=").unwrap_or(w)).collect();
     // A path is ours wherever it stands; a bare name may be a user, a unit or a package.
     let path = command.iter().position(|w| w.ends_with("/bin/misp2memcached"));
@@ -144,7 +144,7 @@ fn spans(text: &str) -> Vec<(usize, String)> {
 }
 
 /// Whether the program takes this. A page may name a command without its values.
-fn taken(arguments: &[String], values_needed: bool) -> Result<(), String> {
+pub(super) fn taken(arguments: &[String], values_needed: bool) -> Result<(), String> {
     let all = std::iter::once("misp2memcached".to_owned()).chain(arguments.iter().cloned());
     match Cli::try_parse_from(all).map_err(|e| (e.kind(), e.to_string())) {
         Ok(_) | Err((ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _)) => Ok(()),

@@ -74,6 +74,26 @@ fn misp_goes_and_comes_back() {
     scene.settles("MISP is back");
 }
 
+/// What the guard says to do works; beside `follow` it cannot, which is said too.
+#[test]
+fn a_world_that_shrinks_waits_for_somebody() {
+    let mut scene = Scene::start(world(), "", "");
+    scene.publisher.kill();
+    (1..=20).for_each(|attribute| scene.operate_unheard(&SoftDelete(attribute)));
+    scene.publisher.restart();
+    scene.await_log("would go at once");
+    scene.await_log("(stop `follow` before, if it runs); the next one is in ");
+    assert_eq!(scene.site.held().indicators.len(), 40);
+    let beside = scene.site.load(&["--allow-shrink"]);
+    assert_eq!(beside.code, Some(75), "{}", beside.stderr);
+    assert!(beside.stderr.contains("where `follow` runs, it makes the passes itself"), "{}", beside.stderr);
+    scene.end();
+    scene.site.pass(&["--allow-shrink"]);
+    assert_eq!(scene.site.held().indicators.len(), 20);
+    scene.start_again();
+    scene.settles("after that");
+}
+
 #[test]
 fn broken_messages_are_counted() {
     let mut scene = Scene::start(world(), "", "");
