@@ -100,11 +100,13 @@ pub enum Command {
     /// memcached could not be asked.
     #[command(after_long_help = after::LOOKUP)]
     Lookup(Lookup),
-    /// Show what the cache holds, how old it is, and whether it fits.
+    /// Show what the cache holds, how old it is, whether it fits, what failed.
     ///
     /// The place to look first. Of each memcached: the last load, the keys by namespace,
-    /// the memory; and how `follow` is doing where it runs. Does not ask MISP, needs no
-    /// key, and changes nothing. Ends with 69 if a memcached cannot be reached.
+    /// the memory. From the state directory, if its user may read it: whether passes fail
+    /// or were killed, since when and why; the last change; the ledger; what waits for
+    /// MISP; and how `follow` is doing. Does not ask MISP, needs no key, and changes
+    /// nothing. Ends with 69 if a memcached cannot be reached.
     #[command(after_long_help = after::STATUS)]
     Status(Output),
     /// Try the configuration, MISP, memcached and every output.
