@@ -88,7 +88,7 @@ impl History {
     fn write(&self, directory: &Path) {
         let json = serde_json::to_vec(self).unwrap_or_default();
         if let Err(e) = atomic_file::replace_if_changed(&directory.join(FILE_NAME), &json, 0o644) {
-            log::warn!("{e}; `misp2memcached status` does not know of this pass");
+            log::debug!("{e}; `misp2memcached status` does not know of this pass");
         }
     }
 }

@@ -66,7 +66,7 @@ fn no_room_for_the_ledger() {
             // Where only the last note of the pass had no room they are written already.
             let right = |left| left == before.1 || left == scene.falco();
             assert!(falco.is_none_or(right), "{what}: Falco's files are neither those before nor those after");
-            assert_eq!(names(&scene.configuration.state()), ["ledger.redb", "lock"], "{what}");
+            assert_eq!(names(&scene.configuration.state()), ["ledger.redb", "lock", "passes.json"], "{what}");
         }
     }
     println!("{failed:?} runs failed");
@@ -136,7 +136,7 @@ fn a_state_directory_that_became_read_only() {
             assert_eq!(finished.code, Some(73), "{}", finished.stderr);
             assert!(finished.stderr.contains("Permission denied"), "{}", finished.stderr);
             assert!(scene.outside() == before, "something was changed");
-            assert_eq!(names(&state), ["ledger.redb", "lock"]);
+            assert_eq!(names(&state), ["ledger.redb", "lock", "passes.json"]);
         }
         fs::set_permissions(&state, Permissions::from_mode(0o755)).unwrap();
     }
@@ -159,7 +159,7 @@ fn a_full_pass_gives_no_ledger_up_for_want_of_room() {
     let script = "ulimit -f 0; exec \"$0\" \"$@\"";
     let finished = run_by(&["sh", "-c", script], &["--config", &scene.file(), "load", "--full"]);
     assert_eq!(finished.code, Some(73), "{}", finished.stderr);
-    assert_eq!(names(&scene.configuration.state()), ["ledger.redb", "lock"], "{}", finished.stderr);
+    assert_eq!(names(&scene.configuration.state()), ["ledger.redb", "lock", "passes.json"], "{}", finished.stderr);
     not_worse_though_removing(&scene, &before);
     scene.good("with room");
 }
