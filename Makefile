@@ -20,7 +20,7 @@ PROGRAM = $(or $(CARGO_TARGET_DIR),target)/release/misp2memcached
 SHARE = $(DESTDIR)$(PREFIX)/share
 DOC = $(SHARE)/doc/misp2memcached
 
-.PHONY: help build demo test bench bench-follow fuzz lint install deb deb-test deps rust
+.PHONY: help build demo test bench bench-follow fuzz lint msrv install deb deb-test deps rust
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -76,6 +76,19 @@ lint: rust ## formatting, clippy and the documentation's links, without a warnin
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml
+
+# The oldest toolchain that Cargo.toml says is enough. rustup gets it, if it can; without
+# it nothing was checked, which is said and is no failure.
+MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+msrv: rust ## whether it compiles with the oldest Rust that Cargo.toml names
+	@$(call need,gcc g++)
+	@if $(CARGO) +$(MSRV) --version 2>/dev/null || \
+	    { rustup toolchain install $(MSRV) --profile minimal --no-self-update >/dev/null 2>&1 && $(CARGO) +$(MSRV) --version; }; then \
+	    set -ex; \
+	    $(CARGO) +$(MSRV) check --locked --all-targets; \
+	    $(CARGO) +$(MSRV) check --locked --features kafka; \
+	else echo "Rust $(MSRV) cannot be had: skipped"; fi
 
 # `make build && sudo make install`: root, who may have no cargo, installs what you built.
 install: ## program, manual pages, completions, documentation with example, Logstash's and Wazuh's files
