@@ -6,6 +6,8 @@
 CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
+# Features of the build besides the usual ones, such as FEATURES=kafka.
+FEATURES ?=
 # Options of the benchmark, such as ARGS="--attributes 10000000".
 ARGS ?=
 
@@ -27,9 +29,9 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  %-8s %s\n' "$$name" "$$what"; done
 	@echo "PREFIX=$(PREFIX) and DESTDIR= are for install, CARGO_TARGET_DIR is cargo's."
 
-build: rust ## the program, for release
-	@$(call need,gcc)
-	$(CARGO) build --release --locked
+build: rust ## the program, for release (FEATURES=kafka)
+	@$(call need,gcc $(if $(FEATURES),g++))
+	$(CARGO) build --release --locked$(if $(FEATURES), --features $(FEATURES))
 
 demo: rust ## see it work: a sample MISP, a real memcached, look-ups, Falco's rules
 	@$(call need,gcc memcached)
