@@ -6,6 +6,8 @@
 CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
+# Features of the build besides the usual ones, such as FEATURES=kafka.
+FEATURES ?=
 # Options of the benchmark, such as ARGS="--attributes 10000000".
 ARGS ?=
 
@@ -20,16 +22,16 @@ PROGRAM = $(or $(CARGO_TARGET_DIR),target)/release/misp2memcached
 SHARE = $(DESTDIR)$(PREFIX)/share
 DOC = $(SHARE)/doc/misp2memcached
 
-.PHONY: help build demo test bench bench-follow fuzz lint install deb deb-test deps rust
+.PHONY: help build demo test bench bench-follow fuzz lint msrv install deb deb-test deps rust
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  %-8s %s\n' "$$name" "$$what"; done
 	@echo "PREFIX=$(PREFIX) and DESTDIR= are for install, CARGO_TARGET_DIR is cargo's."
 
-build: rust ## the program, for release
-	@$(call need,gcc)
-	$(CARGO) build --release --locked
+build: rust ## the program, for release (FEATURES=kafka)
+	@$(call need,gcc $(if $(FEATURES),g++))
+	$(CARGO) build --release --locked$(if $(FEATURES), --features $(FEATURES))
 
 demo: rust ## see it work: a sample MISP, a real memcached, look-ups, Falco's rules
 	@$(call need,gcc memcached)
@@ -76,6 +78,22 @@ lint: rust ## formatting, clippy and the documentation's links, without a warnin
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml
+
+# The oldest toolchain that Cargo.toml says is enough. rustup gets it, if it can; without
+# it nothing was checked, which is said and is no failure. Where it is the one that is used
+# anyway, lint and the tests have shown as much.
+MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+msrv: rust ## whether it compiles with the oldest Rust that Cargo.toml names
+	@$(call need,gcc g++)
+	@case "$$($(CARGO) --version)" in *" $(MSRV)."* | *" $(MSRV) "*) echo "Rust $(MSRV) is what is used anyway"; exit 0;; esac; \
+	have() { $(CARGO) "+$$1" --version 2>/dev/null; }; \
+	if have $(MSRV).0; then old=$(MSRV).0; \
+	elif have $(MSRV) || { rustup toolchain install $(MSRV) --profile minimal >/dev/null 2>&1 && have $(MSRV); }; then old=$(MSRV); \
+	else echo "Rust $(MSRV) cannot be had: skipped"; exit 0; fi; \
+	set -ex; \
+	$(CARGO) "+$$old" check --locked --all-targets; \
+	$(CARGO) "+$$old" check --locked --features kafka
 
 # `make build && sudo make install`: root, who may have no cargo, installs what you built.
 install: ## program, manual pages, completions, documentation with example, Logstash's and Wazuh's files

@@ -135,6 +135,8 @@ fn no_room_in(directory: &Path, path: &Path, e: &io::Error) -> Error {
     let advice = match e.kind() {
         io::ErrorKind::NotFound => format!("create the directory {shown} or name another"),
         io::ErrorKind::NotADirectory => format!("{shown} is no directory; name another"),
+        // Of what is mounted so, and of systemd's sandbox.
+        io::ErrorKind::ReadOnlyFilesystem => format!("name another, or where systemd runs it, ReadWritePaths={shown}"),
         _ => format!("a new file must be possible in the directory {shown}; correct its permissions or name another"),
     };
     cannot_write(path, format_args!("{e}; {advice}"))

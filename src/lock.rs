@@ -35,7 +35,8 @@ impl Lock {
     pub fn take_named(directory: &Path, name: &str) -> Result<Option<Lock>> {
         let path = directory.join(name);
         let cannot = |e: std::io::Error| {
-            let text = format!("state.directory: the lock {} cannot be taken: {e}", path.display());
+            let shown = path.display();
+            let text = format!("state.directory: the lock {shown} cannot be taken: {e}; it has to be this user's");
             Error::new(Kind::CannotWrite, text)
         };
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(cannot)?;

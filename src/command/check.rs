@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::metrics;
 use crate::misp::client::{Client, Failure};
 use crate::pass::cdb_files;
-use crate::{atomic_file, falco, ledger};
+use crate::{atomic_file, falco, ledger, state};
 use serde::Serialize;
 use std::io::Read;
 use std::path::Path;
@@ -123,5 +123,8 @@ fn state(config: &Config) -> Result<String> {
     // What does not exist yet is made by the first pass, in the nearest directory that does.
     let existing = directory.ancestors().find(|d| d.is_dir()).unwrap_or(Path::new("/"));
     atomic_file::probe(&existing.join(ledger::FILE_NAME)).map_err(|e| e.context("state.directory"))?;
+    if existing == directory {
+        state::usable(&directory)?;
+    }
     Ok(if existing == directory { format!("{shown} can be written") } else { format!("{shown} will be made") })
 }

@@ -82,7 +82,7 @@ fn load_from(sources: &Sources, places: &[PathBuf]) -> Result<Loaded> {
         Some((path, bytes)) => from_bytes(&path, &bytes, sources),
         None => {
             let config = read("{}")?;
-            let token = token::resolve(&config.misp, &sources.env).map_err(|p| say(&[p], None))?;
+            let token = token::resolve(&config.misp, &sources.env, None).map_err(|p| say(&[p], None))?;
             if !sources.without_misp && (sources.variable(URL_VARIABLE).is_none() || token.is_none()) {
                 return Err(nothing_found(places));
             }
@@ -129,12 +129,12 @@ fn finish(mut config: Config, file: Option<(&Path, &str)>, sources: &Sources) ->
         }
     }
     warnings.extend(exposed::warnings(&config, file.map(|(path, _)| path)));
-    match token::resolve(&config.misp, &sources.env) {
+    match token::resolve(&config.misp, &sources.env, file.map(|(path, _)| path)) {
         Ok(Some(Token { key, warning })) => {
             config.misp.token = Some(key);
             warnings.extend(warning);
         }
-        Ok(None) => problems.push(Problem::new("misp.token", no_token())),
+        Ok(None) => problems.push(Problem::new("misp.token", no_token(file.map(|(path, _)| path)))),
         Err(problem) => problems.push(problem),
     }
     match password::resolve(&config.memcached) {
@@ -156,9 +156,13 @@ fn finish(mut config: Config, file: Option<(&Path, &str)>, sources: &Sources) ->
     Ok(Loaded { config, path: file.map(|(path, _)| path.to_owned()), warnings })
 }
 
-fn no_token() -> String {
+fn no_token(file: Option<&Path>) -> String {
     let [first, second] = token::VARIABLES;
-    format!("MISP's automation key is missing; write it here or under token_file, or set {first} or {second}")
+    let beside = file.map(token::beside).unwrap_or_else(|| token::CREDENTIAL.into());
+    let beside = beside.display();
+    format!(
+        "MISP's automation key is missing; write it here, or alone into the file {beside}, or set {first} or {second}"
+    )
 }
 
 /// The problems as one error, each on a line with its place in the file.
@@ -186,6 +190,8 @@ fn find(sources: &Sources, places: &[PathBuf]) -> Result<Option<(PathBuf, Vec<u8
         match bytes_of(path) {
             Ok(bytes) => return Ok(Some((path.clone(), bytes))),
             Err(e) if e.kind() == ErrorKind::NotFound => {}
+            // `sudo -u` in root's home: where we may not look nobody has put one for us.
+            Err(_) if path.is_relative() && path.symlink_metadata().is_err() => {}
             Err(e) => return Err(fails(path, token::reason(&e))),
         }
     }
@@ -295,6 +301,41 @@ web:
         assert!(error.starts_with("MISP_KEY: found a blank") && !error.contains("S3CRET"), "{error}");
     }
 
+    /// The package's units make a credential of the file beside the configuration: by hand the
+    /// same key is found without them.
+    #[test]
+    fn a_key_beside_the_configuration() {
+        let directory = tempfile::tempdir().unwrap();
+        let configuration = directory.path().join("x.yaml");
+        let load = |misp: &str, env: &[(&str, &str)]| {
+            from_bytes(&configuration, format!("misp: {{{misp}}}").as_bytes(), &sources(env))
+        };
+        let bare = "url: 'https://a.example', token: ''";
+        let beside = directory.path().join("misp-token").display().to_string();
+        let missing = load(bare, &[]).unwrap_err().to_string();
+        assert!(missing.contains(&format!("alone into the file {beside}, or set")), "{missing}");
+
+        file(directory.path(), "misp-token", "S3CRET\n", 0o640);
+        let found = load(bare, &[]).unwrap();
+        assert_eq!((token(&found), found.warnings.len()), ("S3CRET", 0));
+        assert_eq!(token(&load("url: 'https://a.example', token: abc", &[]).unwrap()), "abc", "what is written counts");
+        let credentials = tempfile::tempdir().unwrap();
+        let env = [("CREDENTIALS_DIRECTORY", credentials.path().to_str().unwrap())];
+        assert_eq!(token(&load(bare, &env).unwrap()), "S3CRET", "no credential");
+        file(credentials.path(), "misp-token", "\n", 0o400);
+        assert_eq!(token(&load(bare, &env).unwrap()), "S3CRET", "a blank one");
+        file(credentials.path(), "misp-token", "another", 0o400);
+        assert_eq!(token(&load(bare, &env).unwrap()), "another", "the service's own");
+
+        file(directory.path(), "misp-token", "S3CRET S3CRET", 0o644);
+        let broken = load(bare, &[]).unwrap_err().to_string();
+        assert!(broken.contains("a blank, or a character") && broken.contains(&beside), "{broken}");
+        assert!(!broken.contains("S3CRET"), "{broken}");
+        file(directory.path(), "misp-token", "S3CRET", 0o644);
+        let warnings = load(bare, &[]).unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].starts_with("misp-token: everybody"), "{warnings:?}");
+    }
+
     #[test]
     fn token_file_and_credentials() {
         let directory = tempfile::tempdir().unwrap();
@@ -354,6 +395,10 @@ web:
         named.file = Some(flag);
         assert_eq!(url(&named), "https://flag");
         assert_eq!(url(&sources(&[("MISP2MEMCACHED_CONFIG", "")])), "https://etc");
+
+        // Here nobody can look, as in root's home: there is none of ours.
+        let unseen = [PathBuf::from("Cargo.toml/misp2memcached.yaml"), etc.clone()];
+        assert_eq!(load_from(&sources(&[]), &unseen).unwrap().config.misp.url, "https://etc");
 
         let lost = sources(&[("MISP2MEMCACHED_CONFIG", "/nonexistent/c.yaml")]);
         let error = load_from(&lost, &places).unwrap_err();

@@ -1,4 +1,4 @@
-//! MISP's automation key: which of its five places holds it, and whether it can
+//! MISP's automation key: which of its six places holds it, and whether it can
 //! be one. It is shown in no message, however it was written.
 
 use super::Misp;
@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 
 /// The environment's names for the key, the first that is set counts.
 pub(super) const VARIABLES: [&str; 2] = ["MISP2MEMCACHED_MISP_TOKEN", "MISP_KEY"];
-/// systemd's directory of credentials, and the credential's name in it.
+/// systemd's directory of credentials.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
-const CREDENTIAL: &str = "misp-token";
+/// The credential's name in it, and that of the file beside the configuration: systemd's units
+/// make the first of the second, and who runs the program by hand has the same key without them.
+pub(super) const CREDENTIAL: &str = "misp-token";
 /// A key has 40 characters; anything much longer is another file.
 pub(super) const MAX_FILE: u64 = 4096;
 
@@ -26,8 +28,13 @@ pub(super) struct Token {
     pub(super) warning: Option<String>,
 }
 
-/// The key from the first place that has one; `None` if there is none.
-pub(super) fn resolve(misp: &Misp, env: &BTreeMap<String, String>) -> Result<Option<Token>, Problem> {
+/// The key from the first place that has one; `None` if there is none. `file` is the
+/// configuration's.
+pub(super) fn resolve(
+    misp: &Misp,
+    env: &BTreeMap<String, String>,
+    file: Option<&Path>,
+) -> Result<Option<Token>, Problem> {
     if misp.token.is_some() && misp.token_file.is_some() {
         return Err(Problem::new("misp.token_file", "stands beside token; take one of the two out"));
     }
@@ -44,12 +51,21 @@ pub(super) fn resolve(misp: &Misp, env: &BTreeMap<String, String>) -> Result<Opt
         let key = from_file(path).map_err(|why| Problem::new("misp.token_file", why))?;
         return Ok(Some(Token { key, warning: readable_by_all(path, "misp.token_file", "MISP's key") }));
     }
-    let Some(directory) = env.get(CREDENTIALS).filter(|directory| !directory.is_empty()) else { return Ok(None) };
-    let path = PathBuf::from(directory).join(CREDENTIAL);
-    if !path.try_exists().unwrap_or(true) || is_blank(&path) {
-        return Ok(None);
+    if let Some(directory) = env.get(CREDENTIALS).filter(|directory| !directory.is_empty()) {
+        let path = PathBuf::from(directory).join(CREDENTIAL);
+        if is_given(&path) {
+            let key = from_file(&path);
+            return plain(key.map_err(|why| Problem::new("", why).elsewhere(format!("${CREDENTIALS}/{CREDENTIAL}")))?);
+        }
     }
-    plain(from_file(&path).map_err(|why| Problem::new("", why).elsewhere(format!("${CREDENTIALS}/{CREDENTIAL}")))?)
+    let Some(path) = file.map(beside).filter(|path| is_given(path)) else { return Ok(None) };
+    let key = from_file(&path).map_err(|why| Problem::new("misp.token", why))?;
+    Ok(Some(Token { key, warning: readable_by_all(&path, CREDENTIAL, "MISP's key") }))
+}
+
+/// Where a key lies that has a file of its own and is not named: beside the configuration.
+pub(super) fn beside(file: &Path) -> PathBuf {
+    file.with_file_name(CREDENTIAL)
 }
 
 /// Takes `token: ""` for no token, so that the file as it is shipped lets the key be elsewhere.
@@ -58,9 +74,12 @@ pub(super) fn drop_blank(misp: &mut Misp) {
 }
 
 /// systemd has no optional credentials, only ones with a default: a blank one.
-fn is_blank(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|m| m.len() <= MAX_FILE)
-        && std::fs::read(path).is_ok_and(|bytes| bytes.trim_ascii().is_empty())
+fn is_given(path: &Path) -> bool {
+    let is_blank = || {
+        std::fs::metadata(path).is_ok_and(|m| m.len() <= MAX_FILE)
+            && std::fs::read(path).is_ok_and(|bytes| bytes.trim_ascii().is_empty())
+    };
+    path.try_exists().unwrap_or(true) && !is_blank()
 }
 
 /// The trimmed key (or password), if it can be one.

@@ -9,7 +9,7 @@ use super::quote::Quote;
 use crate::config::Misp;
 use crate::error::{Error, Kind, Result};
 use reqwest::StatusCode;
-use reqwest::blocking::{Client as Http, Response};
+use reqwest::blocking::{Client as Http, ClientBuilder, Response};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION};
 use secrecy::ExposeSecret;
 use std::error::Error as _;
@@ -31,6 +31,9 @@ const MIN_RATE_WAIT: u64 = 1;
 
 /// The longest wait that is believed; it is too long to be waited for, in any case.
 const MAX_RATE_WAIT: u64 = 86_400;
+
+/// The HTTP library's words where this machine trusts nobody.
+const NO_AUTHORITIES: &str = "No CA certificates";
 
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 static FAILED: AtomicU64 = AtomicU64::new(0);
@@ -95,54 +98,26 @@ impl Client {
         key.set_sensitive(true);
         headers.insert(AUTHORIZATION, key);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let mut builder = Http::builder()
-            .default_headers(headers)
-            .user_agent(concat!("misp2memcached/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(misp.timeout.duration())
-            .tcp_nodelay(true)
-            .http1_only();
         if misp.ignore_cert_errors {
             log::warn!(
                 "misp.ignore_cert_errors is on: anybody between here and MISP can read the key and forge indicators"
             );
-            builder = builder.tls_danger_accept_invalid_certs(true);
         }
-        if let Some(file) = &misp.ca_file {
-            let pem = read("misp.ca_file", file)?;
-            let certificates =
-                reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| unusable("misp.ca_file", file, &e))?;
-            if certificates.is_empty() {
-                let text = format!("misp.ca_file {}: there is no certificate in it", file.display());
-                return Err(Error::new(Kind::Config, text));
+        let http = match builder(misp, &headers)?.build() {
+            // Without TLS nobody's certificate is looked at. A proxy that speaks it is not trusted then.
+            Err(e) if misp.url.starts_with("http://") && chain(&e).contains(NO_AUTHORITIES) => {
+                builder(misp, &headers)?.tls_certs_only([]).build()
             }
-            builder = builder.tls_certs_merge(certificates);
-        }
-        if let (Some(certificate), Some(key)) = (&misp.client_cert_file, &misp.client_key_file) {
-            let mut pem = read("misp.client_cert_file", certificate)?;
-            pem.push(b'\n');
-            pem.extend(read("misp.client_key_file", key)?);
-            let identity =
-                reqwest::Identity::from_pem(&pem).map_err(|e| unusable("misp.client_cert_file", certificate, &e))?;
-            builder = builder.identity(identity);
-        }
-        match misp.proxy.as_ref().map(ExposeSecret::expose_secret) {
-            None => {}
-            Some("") => builder = builder.no_proxy(),
-            Some(proxy) => {
-                let proxy = reqwest::Proxy::all(proxy).map_err(|_| {
-                    Error::new(Kind::Config, "misp.proxy: allowed are http://, https:// and socks5:// addresses")
-                })?;
-                builder = builder.proxy(proxy);
-            }
-        }
-        let http = builder.build().map_err(|e| {
+            built => built,
+        };
+        let http = http.map_err(|e| {
             let reason = chain(&e);
             let text = if reason.contains("KeyMismatch") {
                 format!("misp.client_key_file: {reason}")
-            } else if reason.contains("No CA certificates") {
-                format!("{reason}: install ca-certificates, or name MISP's authority in misp.ca_file")
+            } else if reason.contains(NO_AUTHORITIES) {
+                // The library says so too, behind words about an unexpected error.
+                "this machine trusts no authority: install ca-certificates, or name MISP's authority in misp.ca_file"
+                    .to_owned()
             } else {
                 format!("misp: {reason}")
             };
@@ -377,6 +352,50 @@ pub fn chain(e: &reqwest::Error) -> String {
         cause = c.source();
     }
     if text.is_empty() { e.to_string() } else { text }
+}
+
+/// What the configuration says of how MISP is connected to.
+fn builder(misp: &Misp, headers: &HeaderMap) -> Result<ClientBuilder> {
+    let mut builder = Http::builder()
+        .default_headers(headers.clone())
+        .user_agent(concat!("misp2memcached/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(misp.timeout.duration())
+        .tcp_nodelay(true)
+        .http1_only();
+    if misp.ignore_cert_errors {
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    }
+    if let Some(file) = &misp.ca_file {
+        let pem = read("misp.ca_file", file)?;
+        let certificates =
+            reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| unusable("misp.ca_file", file, &e))?;
+        if certificates.is_empty() {
+            let text = format!("misp.ca_file {}: there is no certificate in it", file.display());
+            return Err(Error::new(Kind::Config, text));
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    if let (Some(certificate), Some(key)) = (&misp.client_cert_file, &misp.client_key_file) {
+        let mut pem = read("misp.client_cert_file", certificate)?;
+        pem.push(b'\n');
+        pem.extend(read("misp.client_key_file", key)?);
+        let identity =
+            reqwest::Identity::from_pem(&pem).map_err(|e| unusable("misp.client_cert_file", certificate, &e))?;
+        builder = builder.identity(identity);
+    }
+    match misp.proxy.as_ref().map(ExposeSecret::expose_secret) {
+        None => {}
+        Some("") => builder = builder.no_proxy(),
+        Some(proxy) => {
+            let proxy = reqwest::Proxy::all(proxy).map_err(|_| {
+                Error::new(Kind::Config, "misp.proxy: allowed are http://, https:// and socks5:// addresses")
+            })?;
+            builder = builder.proxy(proxy);
+        }
+    }
+    Ok(builder)
 }
 
 fn read(key: &str, file: &Path) -> Result<Vec<u8>> {

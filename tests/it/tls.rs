@@ -130,8 +130,23 @@ fn a_system_without_authorities() {
         let file = site.configuration.url(&proxy.url()).misp(&misp).write();
         let finished = run(&["--config".as_ref(), file.as_os_str(), "load".as_ref()], &empty);
         assert_eq!(finished.code, Some(code), "{}", finished.stderr);
-        assert_eq!(finished.stderr.contains("install ca-certificates, or name"), code != 0, "{}", finished.stderr);
+        assert_eq!(
+            finished.stderr.contains("trusts no authority: install ca-certificates, or name"),
+            code != 0,
+            "{}",
+            finished.stderr
+        );
     }
+    // Where nobody's certificate is to be looked at it needs none; a MISP behind TLS does then too.
+    let plain = site.misp.url();
+    let file = site.configuration.url(&plain).misp("").write();
+    let finished = run(&["--config".as_ref(), file.as_os_str(), "load".as_ref()], &empty);
+    assert_eq!((finished.code, site.memcached.dump("misp-domain:").len()), (Some(0), 2_000), "{}", finished.stderr);
+    let proxied = format!("proxy: {}\n", proxy.url());
+    let file = site.configuration.misp(&proxied).write();
+    let finished = run(&["--config".as_ref(), file.as_os_str(), "load".as_ref()], &empty);
+    assert_eq!(finished.code, Some(69), "{}", finished.stderr);
+    assert!(finished.stderr.contains("UnknownIssuer"), "{}", finished.stderr);
 }
 
 #[test]

@@ -169,7 +169,8 @@ pub fn run(config: &Config, terms: &Terms, address: &str) -> Result<u8> {
     super::finish(&report, false)
 }
 
-/// Lets connections in until a signal comes, or one of the other hands ends.
+/// Lets connections in until a signal comes, or one of the other hands ends; those that
+/// were there by then too.
 fn accept<A, B>(
     socket: &Socket,
     lines: &SyncSender<Read>,
@@ -178,10 +179,20 @@ fn accept<A, B>(
     sender: &thread::JoinHandle<B>,
 ) {
     let open = Arc::new(AtomicUsize::new(0));
-    while !interrupt::requested() && !taker.is_finished() && !sender.is_finished() {
+    let mut ended: Option<Instant> = None;
+    loop {
+        if interrupt::requested() || taker.is_finished() || sender.is_finished() {
+            ended.get_or_insert_with(Instant::now);
+        }
+        if ended.is_some_and(|at| at.elapsed() > LAST_WORDS) {
+            break;
+        }
         let stream = match socket.accept() {
             Ok(stream) => stream,
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                if ended.is_some() {
+                    break;
+                }
                 thread::sleep(POLL);
                 continue;
             }

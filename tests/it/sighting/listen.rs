@@ -108,6 +108,24 @@ fn a_signal_ends_it_with_everything_sent_or_in_the_spool() {
     assert_eq!(noted(&site), once_each(ALL));
 }
 
+/// Whoever has connected and sent his lines before the signal is heard, also where nobody has
+/// let him in yet.
+#[test]
+fn a_signal_right_behind_a_connection() {
+    const SENDERS: usize = 20;
+    let site = site(domains(SENDERS));
+    let listener = Listener::new(&site, "127.0.0.1:0");
+    listener.tcp().write_all(line(0).as_bytes()).unwrap();
+    wait_for("the first arrives, and nobody is waited for any more", || noted(&site) == once_each(1));
+    for n in 1..SENDERS {
+        listener.tcp().write_all(line(n).as_bytes()).unwrap();
+    }
+    let code = listener.end();
+    assert!(matches!(code, Some(0 | 69)), "{code:?}");
+    assert_eq!(sight(&site, &[], "").code, Some(0));
+    assert_eq!(noted(&site), once_each(SENDERS));
+}
+
 #[test]
 fn misp_goes_and_comes_back_meanwhile_and_others_hand_over() {
     let site = site(domains(30));
