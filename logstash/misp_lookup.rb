@@ -277,12 +277,23 @@ def forms(kind, value, networks)
   text = clean(value.to_s)
   return [] if text.empty? || text.bytesize > longest_value
 
+  kept = as_kept(text)
+  kept == text ? forms_of(kind, text, networks) : forms_of(kind, text, networks) | forms_of(kind, kept, networks)
+end
+
+# MISP's database has no characters beyond U+FFFF: each becomes a question mark, also in
+# the subject of a mail.
+def as_kept(text)
+  text.ascii_only? ? text : text.gsub(/[\u{10000}-\u{10ffff}]/, "?")
+end
+
+def forms_of(kind, text, networks)
   case kind
   when "ip" then address(text, networks) || []
   when "domain" then name(text) || []
   when "host" then host(text, networks)
   when "url" then url(text, networks)
-  when "email" then email(text)
+  when "email" then email(text, networks)
   when "hashes" then named_hashes(text)
   when "query_results" then query_results(text, networks)
   when "regkey" then registry(text)
@@ -298,7 +309,15 @@ end
 
 def clean(text)
   text = text.encoding == Encoding::UTF_8 ? text : text.dup.force_encoding(Encoding::UTF_8)
-  (text.valid_encoding? ? text : text.scrub("?")).strip
+  trim(text.valid_encoding? ? text : text.scrub("?"))
+end
+
+# Without blanks of any alphabet at its ends, which the loader takes off as well.
+def trim(text)
+  return text.strip if text.ascii_only?
+
+  first = text.index(/[^[:space:]\0]/)
+  first ? text[first..text.rindex(/[^[:space:]\0]/)] : ""
 end
 
 # An address in any spelling, the IPv4 address inside it, and the listed networks
@@ -311,8 +330,11 @@ def address(text, networks)
     number = four_to_i(four)
     return number && [["ip", four]] + networks_of(number, 32, networks)
   end
-  bare = text[/\A\[(?:IPv6:)?([^\[\]]*)\](?::[0-9]{1,5})?\z/i, 1] || text
-  bare = bare.sub(/%.*\z/m, "")
+  inner = text[/\A\[(?:IPv6:)?([^\[\]]*)\](?::[0-9]{1,5})?\z/i, 1]
+  # The host of a mail address.
+  return address(inner, networks) if inner && !inner.include?(":")
+
+  bare = (inner || text).sub(/%.*\z/m, "")
   return nil unless bare.include?(":") && bare =~ /\A[0-9a-fA-F:.]+\z/
 
   number = six_to_i(bare)
@@ -350,22 +372,33 @@ end
 def networks_of(number, bits, networks)
   (networks[bits] || []).map do |length|
     first = number >> (bits - length) << (bits - length)
-    text = bits == 32 ? four_to_s(first) : IPAddr.new(first, Socket::AF_INET6).to_s
-    ["cidr", "#{text}/#{length}", true]
+    ["cidr", "#{bits == 32 ? four_to_s(first) : network_to_s(first)}/#{length}", true]
   end
+end
+
+# The loader writes ::1.2.3.0/120 in hexadecimal, though MISP writes the addresses with dots.
+def network_to_s(first)
+  return format("::%x:%x", first >> 16, first & 0xffff) if first >> 32 == 0 && first > 0xffff
+
+  IPAddr.new(first, Socket::AF_INET6).to_s
+end
+
+# Bytes of a text that can be a name in some alphabet.
+def longest_name
+  1024
 end
 
 # A name in lower case, without port, wildcard and outer dots, in letters and in
 # punycode, and its parents; nil if it is none.
 def name(text)
-  return nil if text.bytesize > 1024
+  return nil if text.bytesize > longest_name
 
   bare = text.downcase.sub(/:[0-9]{1,5}\z/, "").sub(/\A\*\./, "").sub(/\A\.+/, "")
   last = bare.rindex(/[^.]/)
   return nil if last.nil?
 
   bare = bare[0..last]
-  ascii = bare.ascii_only? ? bare : punycode_name(bare)
+  ascii = ascii_name(bare)
   return nil unless ascii && ascii.length <= 253 && ascii =~ /\A[a-z0-9_-]+(\.[a-z0-9_-]+)*\z/
   return nil if ascii =~ /(\A|\.)[0-9]+\z/
 
@@ -418,15 +451,34 @@ def url(text, networks)
 
   scheme = scheme.downcase
   user, at, place = authority.rpartition("@")
-  authority = user + at + bare_place(scheme, place)
+  bare = bare_place(scheme, place)
+  authority = user + at + bare
   tail = path + query
   tails = [tail]
   tails << (tail.end_with?("/") ? tail.chomp("/") : "#{tail}/") if query.empty?
   schemes = scheme.empty? ? ["", "http://", "https://"] : ["#{scheme}://", ""]
   list = [text, schemes[0] + authority + tail + fragment, text[0, text.length - fragment.length]]
   schemes.each { |start| tails.each { |rest| list << start + authority + rest } }
+  list << schemes[0] + user + at + bare.sub(/\A[^:]+/) { |name| ascii_name(name) || name } + tail unless bare.ascii_only?
+  list += [decoded(tail), encoded(tail)].reject { |rest| rest == tail }.map { |rest| schemes[0] + authority + rest }
   list += [tail, path] if path.length > 1
   list.uniq.map { |form| ["url", form] } + host(place.sub(/:[0-9]*\z/, ""), networks)
+end
+
+# As people write what browsers put into percent codes: blanks and letters beyond ASCII.
+# The other codes are part of what a URL means.
+def decoded(tail)
+  return tail unless tail.include?("%")
+
+  text = tail.gsub(/(?:%20|%[89a-fA-F][0-9a-fA-F])+/) do |codes|
+    letters = [codes.delete("%")].pack("H*").force_encoding(Encoding::UTF_8)
+    letters.valid_encoding? ? letters : codes
+  end
+  as_kept(text)
+end
+
+def encoded(tail)
+  tail.gsub(/[^!-~]/) { |letter| letter.bytes.map { |byte| format("%%%02X", byte) }.join }
 end
 
 def path_alone(text, tail)
@@ -442,14 +494,14 @@ def bare_place(scheme, place)
   host.downcase.chomp(".") + (implied ? "" : ":#{port}")
 end
 
-def email(text)
+def email(text, networks)
   return [] if text.length > 1024
 
   bare = text[/<([^<>]+)>\z/, 1] || text.sub(/\Amailto:/i, "")
   return [] if bare !~ /\A[^\s@<>]+(?:@[^\s@<>]+)+\z/
 
-  at = name(bare.rpartition("@").last) || []
-  [["email", bare.downcase], ["email", bare]].uniq + at.map { |namespace, domain| [namespace, domain, true] }
+  at = host(bare.rpartition("@").last, networks)
+  [["email", bare.downcase], ["email", bare]].uniq + at.map { |namespace, place| [namespace, place, true] }
 end
 
 # Hash => digits in hexadecimal.
@@ -525,15 +577,19 @@ def mac(text)
   digits =~ /\A[0-9a-f]{12}\z/ ? [["mac-address", digits.scan(/../).join(":")]] : []
 end
 
-# xn--..., by RFC 3492; nil where a label is too long to be one.
-def punycode_name(name)
-  labels = name.split(/[.\u3002\uff0e\uff61]/, -1)
+# In ASCII: the wide letters of East Asia as the plain ones, the rest as xn--... by RFC
+# 3492; nil where a label is too long to be one.
+def ascii_name(name)
+  return name if name.ascii_only?
+  return nil if name.bytesize > longest_name
+
+  labels = name.unicode_normalize(:nfkc).downcase.split(/[.\u3002]/, -1)
   labels = labels.map { |label| label.ascii_only? ? label : label.length > 63 ? nil : "xn--#{punycode(label)}" }
   labels.all? && labels.join(".")
 end
 
 def punycode(label)
-  points = label.unicode_normalize(:nfc).codepoints
+  points = label.codepoints
   out = points.select { |point| point < 128 }.pack("U*")
   done = basic = out.length
   out << "-" if basic > 0

@@ -38,6 +38,7 @@ mod secrets;
 mod secured;
 mod share;
 mod sighting;
+mod spellings;
 mod support;
 mod tls;
 mod verify;
