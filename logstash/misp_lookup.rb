@@ -39,9 +39,9 @@ def defaults
     "parents" => true,                 # of a name, its parent domains too
     "context" => [],                   # names of what follows EVENTID#TYPE in a value
     "max_age" => 7200,                 # seconds since the last load; 0: any age is fine
-    "timeout" => 1,                    # longest wait of one event, in seconds
+    "timeout" => 1,                    # longest wait for an answer, in seconds
     "retry" => 5,                      # seconds in which a silent server is not asked
-    "networks_ttl" => 10,              # seconds for which the list of networks is kept
+    "networks_ttl" => 10,              # seconds for which the lists of networks and namespaces are kept
     "max_keys" => 500,                 # for one event
     "max_matches" => 100,              # for one event
     "answers" => nil                   # key => value instead of memcached, for tests
@@ -63,14 +63,15 @@ def register(params)
   @prefix = @settings["prefix"].to_s
   @heartbeat = "#{@prefix}-last-load".b.freeze
   @networks_key = "#{@prefix}-networks".b.freeze
+  @namespaces_key = "#{@prefix}-namespaces".b.freeze
   @misp_url = @settings["misp_url"].to_s.sub(%r{/+\z}, "")
   @context = Array(@settings["context"]).map(&:to_s)
   @namespaces = Array(@settings["namespaces"]).map(&:to_s)
   @parents = @settings["parents"].to_s != "false"
   @fields = fields(@settings).map { |path, kind| [label(path), kind.to_s, *steps(path)] }
   @widths = widths.freeze
-  @networks = nil
-  @networks_until = 0
+  @said = nil
+  @said_until = 0
   @trouble = nil
   @told_until = 0
   @lock = Mutex.new
@@ -211,7 +212,7 @@ def questions(event)
   asked = {}
   wide = []
   complete = true
-  networks = networks_in_use
+  networks, held = said
   @fields.each do |name, kind, first, rest|
     values = values(event.get(first), rest)
     complete = false if values.size > @settings["max_keys"]
@@ -220,6 +221,8 @@ def questions(event)
         # Of a field with several values the one that matched is shown.
         atomic = inner || parts?(kind) ? text : value.to_s
         question = [inner ? "#{name}.#{inner}" : name, atomic, namespace, text]
+        next unless worth_a_question?(question, held)
+
         far ? wide << question : (complete = false unless put(asked, question))
       end
     end
@@ -228,12 +231,14 @@ def questions(event)
   [asked, complete]
 end
 
+def worth_a_question?(question, held)
+  namespace, text = question[2, 2]
+  !text.empty? && (@namespaces.empty? || @namespaces.include?(namespace)) && (held.nil? || held.include?(namespace))
+end
+
 # False where there is no room.
 def put(asked, question)
-  namespace, text = question[2, 2]
-  return true if text.empty? || !(@namespaces.empty? || @namespaces.include?(namespace))
-
-  key = key(namespace, text)
+  key = key(*question[2, 2])
   return false if !asked.key?(key) && asked.size >= @settings["max_keys"]
 
   known = (asked[key] ||= [])
@@ -660,9 +665,7 @@ end
 
 # What the keys hold, and what is wrong: nil, "silent", "not_loaded" or "stale".
 def look_up(keys)
-  wanted = clock >= @networks_until ? [@networks_key] : []
-  held, silent = ask(wanted + keys)
-  learn_networks(held) unless wanted.empty?
+  held, silent = ask(keys)
   trouble = silent ? "silent" : age_trouble(held[@heartbeat])
   tell(trouble)
   [held, trouble]
@@ -685,27 +688,38 @@ def tell(trouble)
   logger.warn("misp_lookup: memcached #{trouble ? "is #{trouble.tr('_', ' ')}" : 'answers, and is fresh'}")
 end
 
-# The prefix lengths in use, by the bits of the family. They come along with another
-# look-up; only the very first event asks for them alone.
-def networks_in_use
-  return @networks if @networks
+# What the cache says of itself: the prefix lengths in use, by the bits of the family, and
+# the namespaces that have keys; nil: any may. It is asked before the event is looked at,
+# for after a quiet night what is remembered is of yesterday.
+def said
+  return @said if @said && clock < @said_until
 
-  learn_networks(ask([@networks_key]).first)
-  @networks || {}
+  held = ask([@networks_key, @namespaces_key]).first
+  if held.key?(@heartbeat)
+    @said = [networks(held[@networks_key]), namespaces(held)].freeze
+    @said_until = clock + @settings["networks_ttl"]
+  else
+    # Nobody has answered.
+    @said = @said && [@said[0], nil].freeze
+  end
+  @said || [{}, nil]
 end
 
-# Without the heartbeat nobody has answered; with it no list means no networks.
-def learn_networks(held)
-  return unless held.key?(@heartbeat)
-
-  lists = { "4" => 32, "6" => 128 }
-  read = held[@networks_key].to_s.split(";").map do |part|
+# No list means no networks.
+def networks(list)
+  families = { "4" => 32, "6" => 128 }
+  read = list.to_s.split(";").map do |part|
     family, _, lengths = part.partition(":")
-    bits = lists[family.strip] || next
+    bits = families[family.strip] || next
     [bits, lengths.split(",").map(&:strip).grep(/\A[0-9]{1,3}\z/).map(&:to_i).select { |n| n <= bits }.sort.reverse]
   end
-  @networks = read.compact.to_h.freeze
-  @networks_until = clock + @settings["networks_ttl"]
+  read.compact.to_h.freeze
+end
+
+# There is no list while the first keys of a namespace are added; an old one hides keys.
+def namespaces(held)
+  list = held[@namespaces_key]
+  list && age_trouble(held[@heartbeat]).nil? ? list.split(",").map(&:strip).freeze : nil
 end
 
 def clock
@@ -758,13 +772,14 @@ end
 
 # Every key is on one server, the loader's own keys are on each. The oldest load counts.
 def ask_ring(keys)
-  own, others = keys.partition { |key| key == @networks_key }
+  own, others = keys.partition { |key| [@networks_key, @namespaces_key].include?(key) }
   shares = others.group_by { |key| place_of(key) }
   shares = @places.each_index.map { |index| [index, []] }.to_h if shares.empty?
   answers = shares.map { |index, some| ask_place(@places[index], own + some) }
   held = answers.compact.reduce({}, :merge)
   beats = answers.compact.map { |answer| answer[@heartbeat] }
   beats.all? ? held[@heartbeat] = beats.min_by(&:to_i) : held.delete(@heartbeat)
+  held.delete(@namespaces_key) unless answers.compact.all? { |answer| answer.key?(@namespaces_key) }
   [beats.empty? ? {} : held, answers.any?(&:nil?)]
 end
 
