@@ -4,7 +4,7 @@
 //! 192.168.10.254"), so texts are searched too. Where it is not clear whether
 //! something is such an address, it is taken for one.
 
-use super::exclude::Exclude;
+use super::exclude::{Exclude, in_ascii};
 use super::reserved;
 use crate::lookup::form::refanged;
 use ipnet::IpNet;
@@ -55,12 +55,12 @@ impl Withheld {
 
     /// Why this name does not leave.
     pub fn name(&self, name: &str) -> Option<&'static str> {
-        let name = name.trim_end_matches('.');
+        let name = in_ascii(name);
         let last = name.rsplit('.').next().unwrap_or_default();
-        if LOCAL.iter().any(|local| last.eq_ignore_ascii_case(local)) || !name.contains('.') {
+        if LOCAL.contains(&last) || !name.contains('.') {
             return Some(LOCAL_NAME);
         }
-        self.exclude.covers_name(name).then_some(EXCLUDED)
+        self.exclude.covers_name(&name).then_some(EXCLUDED)
     }
 
     /// The text without what must not leave.
@@ -184,9 +184,9 @@ impl Withheld {
         }
         let length = bytes[at..].iter().take_while(|b| of_name(b)).count();
         let name = text.get(at..at + length)?.trim_end_matches(['.', '-']);
-        let last = name.rsplit('.').next()?;
-        let spoken = name.eq_ignore_ascii_case("localhost");
-        if !spoken && (!name.contains('.') || last.bytes().all(|b| b.is_ascii_digit())) {
+        let plain = in_ascii(name);
+        let last = plain.rsplit('.').next()?;
+        if plain != "localhost" && (!plain.contains('.') || last.bytes().all(|b| b.is_ascii_digit())) {
             return None;
         }
         let why = self.name(name)?;
@@ -249,6 +249,7 @@ mod tests {
             ("45.155.205.7 is ours, as is www.corp.example", "[address] is ours, as is [name]"),
             ("printer.local, localhost, bad.example.org", "[name], [name], bad.example.org"),
             ("4.3.2.10.in-addr.arpa", "[name]"),
+            ("www.printer\u{3002}local, a.\u{ff4c}\u{ff4f}\u{ff43}\u{ff41}\u{ff4c}", "[name], [name]"),
             ("b\u{fc}cher.local \u{1f600}10.0.0.1\u{fc}", "[name] \u{1f600}[address]\u{fc}"),
             ("www.corp.example10.0.0.1", "[name][address]"),
             ("1.2.3 999.1.1.1 protocol: 17", "1.2.3 999.1.1.1 protocol: 17"),
