@@ -4,11 +4,11 @@
 use ipnet::{Ipv4Net, Ipv6Net};
 
 /// The bits that all IPv4-mapped addresses share.
-const SHARED: u8 = 96;
+pub const MAPPED_BITS: u8 = 96;
 
 /// The IPv4 network that one of IPv4-mapped addresses stands for.
 pub fn mapped(network: Ipv6Net) -> Option<Ipv4Net> {
-    let length = network.prefix_len().checked_sub(SHARED)?;
+    let length = network.prefix_len().checked_sub(MAPPED_BITS)?;
     Ipv4Net::new(network.network().to_ipv4_mapped()?, length).ok()
 }
 

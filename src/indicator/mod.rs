@@ -13,7 +13,7 @@ pub mod split;
 pub mod types;
 
 pub use check::Skip;
-pub use mapped::mapped;
+pub use mapped::{MAPPED_BITS, mapped};
 pub use namespace::{Category, Namespace};
 pub use namespaces::Namespaces;
 pub use split::split;

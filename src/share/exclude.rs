@@ -170,7 +170,12 @@ mod tests {
         assert!(!list.covers_name("acorp.example") && !list.covers_name("example"));
         // A name in other letters is the same name.
         let list = self::list(".b\u{fc}cher.example,.xn--caf-dma.example");
-        for name in ["xn--bcher-kva.example", "a.B\u{dc}CHER.example", "caf\u{e9}.example.", "www\u{3002}caf\u{e9}\u{3002}example"] {
+        for name in [
+            "xn--bcher-kva.example",
+            "a.B\u{dc}CHER.example",
+            "caf\u{e9}.example.",
+            "www\u{3002}caf\u{e9}\u{3002}example",
+        ] {
             assert!(list.covers_name(name), "{name}");
         }
         assert_eq!(Exclude::default(), self::list(" ,\n#\n"));
