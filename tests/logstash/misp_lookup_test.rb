@@ -223,6 +223,7 @@ def check_contract(report)
   end
   kinds = %w[ip domain host url email hashes query_results regkey named-pipe filename mac-address as tlsh x509 md5 vhash]
   long = ["." * 65_000, "a." * 32_000, "é" * 32_000, "http://" * 9000, "<" * 65_000, "\\" * 65_000, "1" * 65_000, ";" * 65_000,
+          "http://a/#{'%c3' * 20_000}", "http://a/#{'%20é😀' * 5000}", "http://#{'é.' * 20_000}/", "\u{1f600}" * 16_000, "#{' ' * 30_000}é#{' ' * 30_000}x",
           "@" * 65_000, "a=" * 30_000, "x" * 70_000, "http://#{'@' * 60_000}", "[#{':' * 60_000}", "%" * 65_000]
   began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
   kinds.product(long).each { |kind, text| report.check("#{kind} of #{text[0, 4]}") { script.forms(kind, text, NETWORKS).size < 500 } }
