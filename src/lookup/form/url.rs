@@ -46,6 +46,13 @@ impl Forms<'_> {
         true
     }
 
+    /// A URL without scheme and host, as some proxies log it: MISP's `uri`.
+    pub(super) fn path_alone(&mut self, plain: &str) {
+        let parts = Parts::new("", plain);
+        self.push(Namespace::Url, &[parts.path, parts.query].concat());
+        self.push(Namespace::Url, parts.path);
+    }
+
     fn urls(&mut self, plain: &str, parts: &Parts<'_>) {
         let scheme = lower(parts.scheme);
         let authority = parts.authority(&scheme, &lower(parts.host));
