@@ -464,6 +464,7 @@ def url(text, networks)
   schemes = scheme.empty? ? ["", "http://", "https://"] : ["#{scheme}://", ""]
   list = [text, schemes[0] + authority + tail + fragment, text[0, text.length - fragment.length]]
   schemes.each { |start| tails.each { |rest| list << start + authority + rest } }
+  list << schemes[0] + bare + tail unless at.empty?
   list << schemes[0] + user + at + bare.sub(/\A[^:]+/) { |name| ascii_name(name) || name } + tail unless bare.ascii_only?
   list += [decoded(tail), encoded(tail)].reject { |rest| rest == tail }.map { |rest| schemes[0] + authority + rest }
   list += [tail, path] if path.length > 1

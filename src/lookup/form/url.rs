@@ -74,6 +74,9 @@ impl Forms<'_> {
                 self.push(Namespace::Url, &whole(scheme, &authority, tail, ""));
             }
         }
+        if let Some(bare) = authority.strip_prefix(parts.user).filter(|bare| bare.len() < authority.len()) {
+            self.push(Namespace::Url, &whole(schemes[0], bare, &tail, ""));
+        }
         if let Some(host) = name::in_other_letters(parts.host) {
             let authority = parts.authority(&scheme, &host);
             self.push(Namespace::Url, &whole(schemes[0], &authority, &tail, ""));
@@ -120,6 +123,9 @@ fn whole(scheme: &str, authority: &str, tail: &str, fragment: &str) -> String {
 /// of which MISP keeps no higher ones than U+FFFF. The other codes are part of what a URL
 /// means. `None`: there is nothing of it.
 fn decoded(tail: &str) -> Option<String> {
+    if !tail.contains('%') {
+        return None;
+    }
     let code = |at: usize| {
         let digits = tail.get(at..at + 3)?.strip_prefix('%')?;
         u8::from_str_radix(digits, 16).ok().filter(|byte| *byte == b' ' || !byte.is_ascii())
