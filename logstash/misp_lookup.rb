@@ -39,9 +39,9 @@ def defaults
     "parents" => true,                 # of a name, its parent domains too
     "context" => [],                   # names of what follows EVENTID#TYPE in a value
     "max_age" => 7200,                 # seconds since the last load; 0: any age is fine
-    "timeout" => 1,                    # longest wait of one event, in seconds
+    "timeout" => 1,                    # longest wait for an answer, in seconds
     "retry" => 5,                      # seconds in which a silent server is not asked
-    "networks_ttl" => 10,              # seconds for which the list of networks is kept
+    "networks_ttl" => 10,              # seconds for which the lists of networks and namespaces are kept
     "max_keys" => 500,                 # for one event
     "max_matches" => 100,              # for one event
     "answers" => nil                   # key => value instead of memcached, for tests
@@ -63,14 +63,15 @@ def register(params)
   @prefix = @settings["prefix"].to_s
   @heartbeat = "#{@prefix}-last-load".b.freeze
   @networks_key = "#{@prefix}-networks".b.freeze
+  @namespaces_key = "#{@prefix}-namespaces".b.freeze
   @misp_url = @settings["misp_url"].to_s.sub(%r{/+\z}, "")
   @context = Array(@settings["context"]).map(&:to_s)
   @namespaces = Array(@settings["namespaces"]).map(&:to_s)
   @parents = @settings["parents"].to_s != "false"
   @fields = fields(@settings).map { |path, kind| [label(path), kind.to_s, *steps(path)] }
   @widths = widths.freeze
-  @networks = nil
-  @networks_until = 0
+  @said = nil
+  @said_until = 0
   @trouble = nil
   @told_until = 0
   @lock = Mutex.new
@@ -211,7 +212,7 @@ def questions(event)
   asked = {}
   wide = []
   complete = true
-  networks = networks_in_use
+  networks, held = said
   @fields.each do |name, kind, first, rest|
     values = values(event.get(first), rest)
     complete = false if values.size > @settings["max_keys"]
@@ -220,6 +221,8 @@ def questions(event)
         # Of a field with several values the one that matched is shown.
         atomic = inner || parts?(kind) ? text : value.to_s
         question = [inner ? "#{name}.#{inner}" : name, atomic, namespace, text]
+        next unless worth_a_question?(question, held)
+
         far ? wide << question : (complete = false unless put(asked, question))
       end
     end
@@ -228,12 +231,14 @@ def questions(event)
   [asked, complete]
 end
 
+def worth_a_question?(question, held)
+  namespace, text = question[2, 2]
+  !text.empty? && (@namespaces.empty? || @namespaces.include?(namespace)) && (held.nil? || held.include?(namespace))
+end
+
 # False where there is no room.
 def put(asked, question)
-  namespace, text = question[2, 2]
-  return true if text.empty? || !(@namespaces.empty? || @namespaces.include?(namespace))
-
-  key = key(namespace, text)
+  key = key(*question[2, 2])
   return false if !asked.key?(key) && asked.size >= @settings["max_keys"]
 
   known = (asked[key] ||= [])
@@ -277,12 +282,23 @@ def forms(kind, value, networks)
   text = clean(value.to_s)
   return [] if text.empty? || text.bytesize > longest_value
 
+  kept = as_kept(text)
+  kept == text ? forms_of(kind, text, networks) : forms_of(kind, text, networks) | forms_of(kind, kept, networks)
+end
+
+# MISP's database has no characters beyond U+FFFF: each becomes a question mark, also in
+# the subject of a mail.
+def as_kept(text)
+  text.ascii_only? ? text : text.gsub(/[\u{10000}-\u{10ffff}]/, "?")
+end
+
+def forms_of(kind, text, networks)
   case kind
   when "ip" then address(text, networks) || []
   when "domain" then name(text) || []
   when "host" then host(text, networks)
   when "url" then url(text, networks)
-  when "email" then email(text)
+  when "email" then email(text, networks)
   when "hashes" then named_hashes(text)
   when "query_results" then query_results(text, networks)
   when "regkey" then registry(text)
@@ -298,7 +314,15 @@ end
 
 def clean(text)
   text = text.encoding == Encoding::UTF_8 ? text : text.dup.force_encoding(Encoding::UTF_8)
-  (text.valid_encoding? ? text : text.scrub("?")).strip
+  trim(text.valid_encoding? ? text : text.scrub("?"))
+end
+
+# Without blanks of any alphabet at its ends, which the loader takes off as well.
+def trim(text)
+  return text.strip if text.ascii_only?
+
+  first = text.index(/[^[:space:]\0]/)
+  first ? text[first..text.rindex(/[^[:space:]\0]/)] : ""
 end
 
 # An address in any spelling, the IPv4 address inside it, and the listed networks
@@ -311,8 +335,11 @@ def address(text, networks)
     number = four_to_i(four)
     return number && [["ip", four]] + networks_of(number, 32, networks)
   end
-  bare = text[/\A\[(?:IPv6:)?([^\[\]]*)\](?::[0-9]{1,5})?\z/i, 1] || text
-  bare = bare.sub(/%.*\z/m, "")
+  inner = text[/\A\[(?:IPv6:)?([^\[\]]*)\](?::[0-9]{1,5})?\z/i, 1]
+  # The host of a mail address.
+  return address(inner, networks) if inner && !inner.include?(":")
+
+  bare = (inner || text).sub(/%.*\z/m, "")
   return nil unless bare.include?(":") && bare =~ /\A[0-9a-fA-F:.]+\z/
 
   number = six_to_i(bare)
@@ -350,22 +377,33 @@ end
 def networks_of(number, bits, networks)
   (networks[bits] || []).map do |length|
     first = number >> (bits - length) << (bits - length)
-    text = bits == 32 ? four_to_s(first) : IPAddr.new(first, Socket::AF_INET6).to_s
-    ["cidr", "#{text}/#{length}", true]
+    ["cidr", "#{bits == 32 ? four_to_s(first) : network_to_s(first)}/#{length}", true]
   end
+end
+
+# The loader writes ::1.2.3.0/120 in hexadecimal, though MISP writes the addresses with dots.
+def network_to_s(first)
+  return format("::%x:%x", first >> 16, first & 0xffff) if first >> 32 == 0 && first > 0xffff
+
+  IPAddr.new(first, Socket::AF_INET6).to_s
+end
+
+# Bytes of a text that can be a name in some alphabet.
+def longest_name
+  1024
 end
 
 # A name in lower case, without port, wildcard and outer dots, in letters and in
 # punycode, and its parents; nil if it is none.
 def name(text)
-  return nil if text.bytesize > 1024
+  return nil if text.bytesize > longest_name
 
   bare = text.downcase.sub(/:[0-9]{1,5}\z/, "").sub(/\A\*\./, "").sub(/\A\.+/, "")
   last = bare.rindex(/[^.]/)
   return nil if last.nil?
 
   bare = bare[0..last]
-  ascii = bare.ascii_only? ? bare : punycode_name(bare)
+  ascii = ascii_name(bare)
   return nil unless ascii && ascii.length <= 253 && ascii =~ /\A[a-z0-9_-]+(\.[a-z0-9_-]+)*\z/
   return nil if ascii =~ /(\A|\.)[0-9]+\z/
 
@@ -418,15 +456,35 @@ def url(text, networks)
 
   scheme = scheme.downcase
   user, at, place = authority.rpartition("@")
-  authority = user + at + bare_place(scheme, place)
+  bare = bare_place(scheme, place)
+  authority = user + at + bare
   tail = path + query
   tails = [tail]
   tails << (tail.end_with?("/") ? tail.chomp("/") : "#{tail}/") if query.empty?
   schemes = scheme.empty? ? ["", "http://", "https://"] : ["#{scheme}://", ""]
   list = [text, schemes[0] + authority + tail + fragment, text[0, text.length - fragment.length]]
   schemes.each { |start| tails.each { |rest| list << start + authority + rest } }
+  list << schemes[0] + bare + tail unless at.empty?
+  list << schemes[0] + user + at + bare.sub(/\A[^:]+/) { |name| ascii_name(name) || name } + tail unless bare.ascii_only?
+  list += [decoded(tail), encoded(tail)].reject { |rest| rest == tail }.map { |rest| schemes[0] + authority + rest }
   list += [tail, path] if path.length > 1
   list.uniq.map { |form| ["url", form] } + host(place.sub(/:[0-9]*\z/, ""), networks)
+end
+
+# As people write what browsers put into percent codes: blanks and letters beyond ASCII.
+# The other codes are part of what a URL means.
+def decoded(tail)
+  return tail unless tail.include?("%")
+
+  text = tail.gsub(/(?:%20|%[89a-fA-F][0-9a-fA-F])+/) do |codes|
+    letters = [codes.delete("%")].pack("H*").force_encoding(Encoding::UTF_8)
+    letters.valid_encoding? ? letters : codes
+  end
+  as_kept(text)
+end
+
+def encoded(tail)
+  tail.gsub(/[^!-~]/) { |letter| letter.bytes.map { |byte| format("%%%02X", byte) }.join }
 end
 
 def path_alone(text, tail)
@@ -442,14 +500,14 @@ def bare_place(scheme, place)
   host.downcase.chomp(".") + (implied ? "" : ":#{port}")
 end
 
-def email(text)
+def email(text, networks)
   return [] if text.length > 1024
 
   bare = text[/<([^<>]+)>\z/, 1] || text.sub(/\Amailto:/i, "")
   return [] if bare !~ /\A[^\s@<>]+(?:@[^\s@<>]+)+\z/
 
-  at = name(bare.rpartition("@").last) || []
-  [["email", bare.downcase], ["email", bare]].uniq + at.map { |namespace, domain| [namespace, domain, true] }
+  at = host(bare.rpartition("@").last, networks)
+  [["email", bare.downcase], ["email", bare]].uniq + at.map { |namespace, place| [namespace, place, true] }
 end
 
 # Hash => digits in hexadecimal.
@@ -525,15 +583,19 @@ def mac(text)
   digits =~ /\A[0-9a-f]{12}\z/ ? [["mac-address", digits.scan(/../).join(":")]] : []
 end
 
-# xn--..., by RFC 3492; nil where a label is too long to be one.
-def punycode_name(name)
-  labels = name.split(/[.\u3002\uff0e\uff61]/, -1)
+# In ASCII: the wide letters of East Asia as the plain ones, the rest as xn--... by RFC
+# 3492; nil where a label is too long to be one.
+def ascii_name(name)
+  return name if name.ascii_only?
+  return nil if name.bytesize > longest_name
+
+  labels = name.unicode_normalize(:nfkc).downcase.split(/[.\u3002]/, -1)
   labels = labels.map { |label| label.ascii_only? ? label : label.length > 63 ? nil : "xn--#{punycode(label)}" }
   labels.all? && labels.join(".")
 end
 
 def punycode(label)
-  points = label.unicode_normalize(:nfc).codepoints
+  points = label.codepoints
   out = points.select { |point| point < 128 }.pack("U*")
   done = basic = out.length
   out << "-" if basic > 0
@@ -604,9 +666,7 @@ end
 
 # What the keys hold, and what is wrong: nil, "silent", "not_loaded" or "stale".
 def look_up(keys)
-  wanted = clock >= @networks_until ? [@networks_key] : []
-  held, silent = ask(wanted + keys)
-  learn_networks(held) unless wanted.empty?
+  held, silent = ask(keys)
   trouble = silent ? "silent" : age_trouble(held[@heartbeat])
   tell(trouble)
   [held, trouble]
@@ -629,27 +689,38 @@ def tell(trouble)
   logger.warn("misp_lookup: memcached #{trouble ? "is #{trouble.tr('_', ' ')}" : 'answers, and is fresh'}")
 end
 
-# The prefix lengths in use, by the bits of the family. They come along with another
-# look-up; only the very first event asks for them alone.
-def networks_in_use
-  return @networks if @networks
+# What the cache says of itself: the prefix lengths in use, by the bits of the family, and
+# the namespaces that have keys; nil: any may. It is asked before the event is looked at,
+# for after a quiet night what is remembered is of yesterday.
+def said
+  return @said if @said && clock < @said_until
 
-  learn_networks(ask([@networks_key]).first)
-  @networks || {}
+  held = ask([@networks_key, @namespaces_key]).first
+  if held.key?(@heartbeat)
+    @said = [networks(held[@networks_key]), namespaces(held)].freeze
+    @said_until = clock + @settings["networks_ttl"]
+  else
+    # Nobody has answered.
+    @said = @said && [@said[0], nil].freeze
+  end
+  @said || [{}, nil]
 end
 
-# Without the heartbeat nobody has answered; with it no list means no networks.
-def learn_networks(held)
-  return unless held.key?(@heartbeat)
-
-  lists = { "4" => 32, "6" => 128 }
-  read = held[@networks_key].to_s.split(";").map do |part|
+# No list means no networks.
+def networks(list)
+  families = { "4" => 32, "6" => 128 }
+  read = list.to_s.split(";").map do |part|
     family, _, lengths = part.partition(":")
-    bits = lists[family.strip] || next
+    bits = families[family.strip] || next
     [bits, lengths.split(",").map(&:strip).grep(/\A[0-9]{1,3}\z/).map(&:to_i).select { |n| n <= bits }.sort.reverse]
   end
-  @networks = read.compact.to_h.freeze
-  @networks_until = clock + @settings["networks_ttl"]
+  read.compact.to_h.freeze
+end
+
+# There is no list while the first keys of a namespace are added; an old one hides keys.
+def namespaces(held)
+  list = held[@namespaces_key]
+  list && age_trouble(held[@heartbeat]).nil? ? list.split(",").map(&:strip).freeze : nil
 end
 
 def clock
@@ -702,13 +773,14 @@ end
 
 # Every key is on one server, the loader's own keys are on each. The oldest load counts.
 def ask_ring(keys)
-  own, others = keys.partition { |key| key == @networks_key }
+  own, others = keys.partition { |key| [@networks_key, @namespaces_key].include?(key) }
   shares = others.group_by { |key| place_of(key) }
   shares = @places.each_index.map { |index| [index, []] }.to_h if shares.empty?
   answers = shares.map { |index, some| ask_place(@places[index], own + some) }
   held = answers.compact.reduce({}, :merge)
   beats = answers.compact.map { |answer| answer[@heartbeat] }
   beats.all? ? held[@heartbeat] = beats.min_by(&:to_i) : held.delete(@heartbeat)
+  held.delete(@namespaces_key) unless answers.compact.all? { |answer| answer.key?(@namespaces_key) }
   [beats.empty? ? {} : held, answers.any?(&:nil?)]
 end
 

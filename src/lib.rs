@@ -21,7 +21,7 @@
 //! - [`report`]: what a pass did, for people and programs (pure)
 //! - [`demo`]: a sample MISP, for the demo and for the tests
 //! - [`error`]: what ends a run, and its exit code
-//! - [`logging`]: the log, in the form that its reader takes
+//! - [`logging`]: the log, in the form that its reader takes; [`printable`]: what strangers wrote, for people
 //! - [`interrupt`]: signals; [`atomic_file`], [`lock`], [`state`]: files that are replaced whole, one run
 //!   at a time, and where the program's own files are
 
@@ -48,6 +48,7 @@ pub mod lookup;
 pub mod metrics;
 pub mod misp;
 pub mod pass;
+pub mod printable;
 pub mod report;
 pub mod share;
 pub mod sighting;

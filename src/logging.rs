@@ -6,6 +6,7 @@
 //! It knows nothing of what is logged.
 
 use crate::error::{Error, Kind};
+use crate::printable::printable;
 use env_logger::Builder;
 use log::Level;
 use serde::Serialize;
@@ -98,9 +99,11 @@ impl Style {
         let weight = weight(level);
         match (self.format, self.reader) {
             (Format::Json, _) => self.json(weight, text, None, now),
-            (Format::Text, Reader::Terminal) => format!("{}: {text}\n", weight.name),
+            (Format::Text, Reader::Terminal) => each_line(text, &format!("{}: ", weight.name)),
             (Format::Text, Reader::Journal) => each_line(text, &format!("<{}>", weight.priority)),
-            (Format::Text, Reader::Other) => format!("{} {level} {text}\n", humantime::format_rfc3339_seconds(now)),
+            (Format::Text, Reader::Other) => {
+                each_line(text, &format!("{} {level} ", humantime::format_rfc3339_seconds(now)))
+            }
         }
     }
 
@@ -123,9 +126,10 @@ fn weight(level: Level) -> Weight {
     }
 }
 
-/// The journal takes each line for a message of its own.
+/// Each line with its prefix: the journal takes it for a message of its own, and a line that
+/// a stranger put into a value should not look like one.
 fn each_line(text: &str, prefix: &str) -> String {
-    text.lines().map(|line| format!("{prefix}{line}\n")).collect()
+    text.lines().map(|line| format!("{prefix}{}\n", printable(line))).collect()
 }
 
 /// Whether `$JOURNAL_STREAM` (device and inode of the journal's socket) means this very
@@ -149,13 +153,26 @@ mod tests {
 
     #[test]
     fn each_reader_has_its_form() {
-        assert_eq!(styled(Format::Text, Reader::Terminal), "warn: one\ntwo\n");
-        assert_eq!(styled(Format::Text, Reader::Other), "2023-11-14T22:13:20Z WARN one\ntwo\n");
+        assert_eq!(styled(Format::Text, Reader::Terminal), "warn: one\nwarn: two\n");
+        let lines = "2023-11-14T22:13:20Z WARN one\n2023-11-14T22:13:20Z WARN two\n";
+        assert_eq!(styled(Format::Text, Reader::Other), lines);
         assert_eq!(styled(Format::Text, Reader::Journal), "<4>one\n<4>two\n");
         let json = r#"{"time":"2023-11-14T22:13:20.000Z","level":"warn","message":"one\ntwo"}"#.to_owned() + "\n";
         assert_eq!(styled(Format::Json, Reader::Other), json);
         assert_eq!(styled(Format::Json, Reader::Terminal), json);
         assert_eq!(styled(Format::Json, Reader::Journal), format!("<4>{json}"));
+    }
+
+    #[test]
+    fn no_terminal_obeys_what_strangers_wrote() {
+        for reader in [Reader::Terminal, Reader::Journal, Reader::Other] {
+            let style = Style { format: Format::Text, reader };
+            let lines = [
+                style.record(Level::Warn, "unknown field `\u{1b}[2J\r\u{202e}`", SystemTime::UNIX_EPOCH),
+                style.last_words(&Error::new(Kind::Config, "\u{9b}2J\u{7}")),
+            ];
+            assert!(lines.iter().all(|line| printable(line.trim_end()) == line.trim_end()), "{lines:?}");
+        }
     }
 
     #[test]

@@ -87,15 +87,8 @@ fn misp(misp: &Misp, problems: &mut Vec<Problem>) {
             ("misp.client_key_file", misp.client_key_file.as_deref()),
         ],
     );
-    match (&misp.client_cert_file, &misp.client_key_file) {
-        (Some(_), None) => {
-            problems.push(Problem::new("misp.client_cert_file", "stands without client_key_file; both are needed"));
-        }
-        (None, Some(_)) => {
-            problems.push(Problem::new("misp.client_key_file", "stands without client_cert_file; both are needed"));
-        }
-        _ => {}
-    }
+    let (cert, key) = (misp.client_cert_file.is_some(), misp.client_key_file.is_some());
+    both_or_none(problems, "misp", [("client_cert_file", cert), ("client_key_file", key)]);
     let proxy = misp.proxy.as_ref().map(ExposeSecret::expose_secret);
     if proxy.is_some_and(|proxy| !proxy.is_empty() && !is_proxy(proxy)) {
         problems.push(Problem::found("misp.proxy", "something else (it is not shown, it may hold a password)"));
@@ -263,6 +256,18 @@ pub(super) fn not_empty<const N: usize>(problems: &mut Vec<Problem>, paths: [(&s
     for (key, _) in paths.into_iter().filter(|(_, path)| path.is_some_and(|p| p.as_os_str().is_empty())) {
         problems.push(Problem::found(key, "an empty text"));
     }
+}
+
+/// Two keys of a section of which each means nothing without the other.
+pub(super) fn both_or_none(problems: &mut Vec<Problem>, section: &str, keys: [(&str, bool); 2]) {
+    let [(first, has_first), (second, has_second)] = keys;
+    let (there, missing) = match (has_first, has_second) {
+        (true, false) => (first, second),
+        (false, true) => (second, first),
+        _ => return,
+    };
+    let text = format!("stands without {missing}; both are needed");
+    problems.push(Problem::new(format!("{section}.{there}"), text));
 }
 
 pub(super) fn at_least_a_second(problems: &mut Vec<Problem>, key: &str, span: Span) {

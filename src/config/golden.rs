@@ -3,7 +3,8 @@
 //! on purpose, `UPDATE_GOLDEN=1 cargo test config::golden` writes them anew; read
 //! the difference before it is kept.
 
-use super::load::{Sources, from_bytes};
+use super::load::from_bytes;
+use super::sources::Sources;
 use crate::error::Kind;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

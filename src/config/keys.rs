@@ -4,7 +4,8 @@
 
 use super::nearest::nearest;
 use super::problem::{Origin, Problem};
-use super::span::{SINCE_FORMS, SPAN_FORMS};
+use super::since::SINCE_FORMS;
+use super::span::SPAN_FORMS;
 
 const FLAG: &str = "true or false";
 const PATH: &str = "the path of a file";

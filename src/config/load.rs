@@ -1,61 +1,15 @@
-//! From file and environment to a checked [`Config`]: where the file is looked
-//! for, what the environment overrides, and how a problem is put into words.
-//! Knows no key but MISP's address and the two secrets.
+//! From file and environment to a checked [`Config`]: what the environment overrides,
+//! and how a problem is put into words. Knows no key but MISP's address and the two secrets.
 
 use super::problem::Problem;
+use super::sources::{FILE_VARIABLE, PLACES, Sources, find};
 use super::token::{self, Token};
 use super::{Config, check, decode, exposed, node, password};
 use crate::error::{Error, Kind, Result};
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fmt;
-use std::fs::File;
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// Names the file, if the command line does not.
-const FILE_VARIABLE: &str = "MISP2MEMCACHED_CONFIG";
 /// Overrides `misp.url`.
 const URL_VARIABLE: &str = "MISP_URL";
-/// Where a file is looked for that nobody named.
-const PLACES: [&str; 2] = ["misp2memcached.yaml", "/etc/misp2memcached/misp2memcached.yaml"];
-/// A configuration has a few kilobytes; what is larger is another file.
-const MAX_FILE: u64 = 1 << 20;
-
-/// Where the configuration may come from: the command line, and the environment as handed in.
-#[derive(Clone, Default)]
-pub struct Sources {
-    /// `--config FILE`.
-    pub file: Option<PathBuf>,
-    /// Environment variables; one that is empty counts as not set.
-    pub env: BTreeMap<String, String>,
-    /// MISP's address and key may be missing: look-ups need only memcached.
-    pub without_misp: bool,
-}
-
-impl Sources {
-    /// With the environment of this process.
-    pub fn from_process(file: Option<PathBuf>) -> Sources {
-        // What is not UTF-8 becomes U+FFFD, and is refused where it matters.
-        let text = |s: OsString| s.to_string_lossy().into_owned();
-        Sources {
-            file,
-            without_misp: false,
-            env: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect(),
-        }
-    }
-
-    fn variable(&self, name: &str) -> Option<&str> {
-        self.env.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
-    }
-}
-
-/// Shows the names of the variables only: a value may be the token.
-impl fmt::Debug for Sources {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sources").field("file", &self.file).field("env", &self.env.keys()).finish()
-    }
-}
 
 /// A checked configuration and where it came from.
 #[derive(Debug, Clone)]
@@ -172,39 +126,6 @@ fn say(problems: &[Problem], file: Option<(&Path, &str)>) -> Error {
         problem.text_at(file.map(|(path, _)| path), place)
     };
     Error::new(Kind::Config, problems.iter().map(line).collect::<Vec<_>>().join("\n"))
-}
-
-/// The file that is named, else the first that exists.
-fn find(sources: &Sources, places: &[PathBuf]) -> Result<Option<(PathBuf, Vec<u8>)>> {
-    let named = match (&sources.file, sources.variable(FILE_VARIABLE)) {
-        (Some(path), _) => Some((path.clone(), "--config")),
-        (None, Some(path)) => Some((PathBuf::from(path), FILE_VARIABLE)),
-        (None, None) => None,
-    };
-    let fails = |path: &Path, why: String| Error::new(Kind::Config, format!("cannot read {}: {why}", path.display()));
-    if let Some((path, by)) = named {
-        let bytes = bytes_of(&path).map_err(|e| fails(&path, token::reason(&e)).context(by))?;
-        return Ok(Some((path, bytes)));
-    }
-    for path in places {
-        match bytes_of(path) {
-            Ok(bytes) => return Ok(Some((path.clone(), bytes))),
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            // `sudo -u` in root's home: where we may not look nobody has put one for us.
-            Err(_) if path.is_relative() && path.symlink_metadata().is_err() => {}
-            Err(e) => return Err(fails(path, token::reason(&e))),
-        }
-    }
-    Ok(None)
-}
-
-fn bytes_of(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(std::io::Error::other(format!("larger than {MAX_FILE} bytes, so it is no configuration")));
-    }
-    Ok(bytes)
 }
 
 fn nothing_found(places: &[PathBuf]) -> Error {
@@ -382,34 +303,6 @@ web:
     }
 
     #[test]
-    fn the_file_is_looked_for_in_order() {
-        let directory = tempfile::tempdir().unwrap();
-        let at =
-            |name: &str| file(directory.path(), name, &format!("misp: {{url: 'https://{name}', token: a}}"), 0o600);
-        let (flag, variable, etc) = (at("flag"), at("variable"), at("etc"));
-        let places = [directory.path().join("none"), etc.clone()];
-        let url = |sources: &Sources| load_from(sources, &places).unwrap().config.misp.url;
-
-        let mut named = sources(&[("MISP2MEMCACHED_CONFIG", variable.to_str().unwrap())]);
-        assert_eq!(url(&named), "https://variable");
-        named.file = Some(flag);
-        assert_eq!(url(&named), "https://flag");
-        assert_eq!(url(&sources(&[("MISP2MEMCACHED_CONFIG", "")])), "https://etc");
-
-        // Here nobody can look, as in root's home: there is none of ours.
-        let unseen = [PathBuf::from("Cargo.toml/misp2memcached.yaml"), etc.clone()];
-        assert_eq!(load_from(&sources(&[]), &unseen).unwrap().config.misp.url, "https://etc");
-
-        let lost = sources(&[("MISP2MEMCACHED_CONFIG", "/nonexistent/c.yaml")]);
-        let error = load_from(&lost, &places).unwrap_err();
-        assert_eq!(error.kind(), Kind::Config);
-        assert_eq!(
-            error.to_string(),
-            "MISP2MEMCACHED_CONFIG: cannot read /nonexistent/c.yaml: no such file or directory"
-        );
-    }
-
-    #[test]
     fn without_a_file_the_environment_must_say_enough() {
         let none = [PathBuf::from("/nonexistent/a.yaml"), PathBuf::from("/nonexistent/b.yaml")];
         let enough = [("MISP_URL", "https://a.example"), ("MISP_KEY", "k")];
@@ -431,19 +324,6 @@ web:
         assert!(config.hash.enabled && !config.other.enabled && !config.web.enabled);
         let yaml = "misp: {url: 'https://a.example', token: a, filter: [{orgs: [1, CIRCL]}]}";
         assert_eq!(loaded(yaml, &[]).unwrap().config.misp.filter[0].orgs, ["1", "CIRCL"]);
-    }
-
-    #[test]
-    fn a_huge_file_is_no_configuration() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = file(directory.path(), "c.yaml", &"#".repeat(MAX_FILE as usize + 1), 0o600);
-        let error = load(&Sources { file: Some(path), ..Sources::default() }).unwrap_err().to_string();
-        assert!(error.starts_with("--config: cannot read ") && error.contains("larger than"), "{error}");
-    }
-
-    #[test]
-    fn sources_show_no_values() {
-        assert!(!format!("{:?}", sources(&[("MISP_KEY", "S3CRET")])).contains("S3CRET"));
     }
 
     proptest::proptest! {

@@ -1,6 +1,7 @@
 //! The example file and the reference page say what the structs say.
 
-use super::load::{Sources, from_bytes};
+use super::load::from_bytes;
+use super::sources::Sources;
 use super::{decode, fields, node};
 use crate::indicator::{Category, MispType};
 use std::path::Path;

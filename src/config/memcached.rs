@@ -1,7 +1,7 @@
 //! Whether the values of the section `memcached` make sense, each alone and
 //! together. Pure: no file, no server.
 
-use super::check::{at_least_a_second, not_empty};
+use super::check::{at_least_a_second, both_or_none, not_empty};
 use super::problem::{Problem, quoted};
 use super::{Memcached, Tls};
 use crate::cache::address::{self, Address, DEFAULT_PORT};
@@ -79,15 +79,8 @@ fn tls(memcached: &Memcached, tls: &Tls, problems: &mut Vec<Problem>) {
             ("memcached.tls.key_file", tls.key_file.as_deref()),
         ],
     );
-    match (&tls.cert_file, &tls.key_file) {
-        (Some(_), None) => {
-            problems.push(Problem::new("memcached.tls.cert_file", "stands without key_file; both are needed"));
-        }
-        (None, Some(_)) => {
-            problems.push(Problem::new("memcached.tls.key_file", "stands without cert_file; both are needed"));
-        }
-        _ => {}
-    }
+    let (cert, key) = (tls.cert_file.is_some(), tls.key_file.is_some());
+    both_or_none(problems, "memcached.tls", [("cert_file", cert), ("key_file", key)]);
     if let Some(name) = tls.server_name.as_deref().filter(|name| ServerName::try_from(*name).is_err()) {
         problems.push(Problem::found("memcached.tls.server_name", quoted(name)));
     }
@@ -95,15 +88,8 @@ fn tls(memcached: &Memcached, tls: &Tls, problems: &mut Vec<Problem>) {
 
 fn login(memcached: &Memcached, problems: &mut Vec<Problem>) {
     not_empty(problems, [("memcached.password_file", memcached.password_file.as_deref())]);
-    match (&memcached.username, &memcached.password_file) {
-        (Some(_), None) => {
-            problems.push(Problem::new("memcached.username", "stands without password_file; both are needed"));
-        }
-        (None, Some(_)) => {
-            problems.push(Problem::new("memcached.password_file", "stands without username; both are needed"));
-        }
-        _ => {}
-    }
+    let (user, password) = (memcached.username.is_some(), memcached.password_file.is_some());
+    both_or_none(problems, "memcached", [("username", user), ("password_file", password)]);
     // memcached's file has lines `USER:PASSWORD`, and a blank ends the user on the wire.
     let taken = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
     if memcached.username.as_deref().is_some_and(|name| !taken(name) || name.len() > MAX_USER) {

@@ -24,15 +24,19 @@ mod node;
 mod outputs;
 mod password;
 mod problem;
+mod since;
+mod sources;
 mod span;
 mod token;
 
 pub use cdb::CdbList;
 pub use context::ContextField;
 pub use live::{Kafka, Zmq};
-pub use load::{Loaded, Sources, load};
+pub use load::{Loaded, load};
 pub use outputs::{Falco, FalcoPriority, Metrics, Sighting, Wazuh};
-pub use span::{Since, Span};
+pub use since::Since;
+pub use sources::Sources;
+pub use span::Span;
 
 use secrecy::SecretString;
 use serde::Deserialize;

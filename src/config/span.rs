@@ -1,5 +1,4 @@
-//! A length of time as people write it in the configuration, and a point in the
-//! past given either as such a length or as a date.
+//! A length of time as people write it in the configuration.
 //!
 //! MISP reads `1w` and `1y` as "now", answers 200 and no rows, and takes `1M` for
 //! a minute (recordings `time_event_ts_1w`, `time_event_ts_1M`). So no text of
@@ -11,20 +10,14 @@ use serde::Deserialize;
 use serde::de::{Error, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::UNIX_EPOCH;
 
 const DAY: u64 = 86_400;
 /// Longer ones are slips (milliseconds, a missing unit), and a window before 1970 helps nobody.
 const MAX_SECONDS: u64 = 100 * 365 * DAY;
-/// A bare number this large where a date may stand is Unix seconds, not 31 years.
-const LOOKS_LIKE_UNIX_TIME: u64 = 1_000_000_000;
 
 /// What a span may look like, for messages.
 pub(super) const SPAN_FORMS: &str =
     "a whole number of seconds, or a time such as `30d`, `12h`, `90m`, `45s`, `1.5h`, `1h 30m`, `1w`";
-/// What a point in the past may look like, for messages.
-pub(super) const SINCE_FORMS: &str =
-    "a time back from now such as `30d`, or a date such as `2024-01-31` or `2024-01-31T12:00:00Z`";
 
 /// Whole seconds; written as a number of seconds or as `30d`, `1h 30m`, `1w`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,7 +57,7 @@ impl Span {
     }
 
     /// Reads digits only (seconds) or numbers with units.
-    fn read(text: &str) -> Result<Span, String> {
+    pub(super) fn read(text: &str) -> Result<Span, String> {
         let trimmed = text.trim();
         let found = quoted(trimmed);
         let refused = |why: &str| Err(format!("found {found}{why}; allowed: {SPAN_FORMS}"));
@@ -144,65 +137,8 @@ impl fmt::Display for Span {
     }
 }
 
-/// A point in the past: so long before now, or a fixed moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Since {
-    /// So long before the pass.
-    Ago(Span),
-    /// Unix seconds (a date is its midnight in UTC).
-    At(u64),
-}
-
-impl Since {
-    fn read(text: &str) -> Result<Since, String> {
-        let trimmed = text.trim();
-        if trimmed.as_bytes().get(4) == Some(&b'-') {
-            return moment(trimmed).map(Since::At).ok_or_else(|| {
-                format!("found {}, no date from 1970 on that exists; allowed: {SINCE_FORMS}", quoted(trimmed))
-            });
-        }
-        if !trimmed.is_empty() && trimmed.bytes().all(|b| b.is_ascii_digit()) {
-            return Since::number(trimmed.parse().unwrap_or(u64::MAX));
-        }
-        Span::read(trimmed).map(Since::Ago).map_err(|e| e.replace(SPAN_FORMS, SINCE_FORMS))
-    }
-
-    fn number(seconds: u64) -> Result<Since, String> {
-        if seconds >= LOOKS_LIKE_UNIX_TIME {
-            return Err(format!("found {seconds}, which looks like Unix time; allowed: {SINCE_FORMS}"));
-        }
-        Ok(Since::Ago(Span(seconds)))
-    }
-}
-
-/// Unix seconds of a date, or of RFC 3339 with or without its zone (UTC then).
-fn moment(text: &str) -> Option<u64> {
-    // humantime slices bytes.
-    if !text.is_ascii() {
-        return None;
-    }
-    if text.len() == "2024-01-31".len() {
-        return moment(&format!("{text}T00:00:00Z"));
-    }
-    // humantime knows no zone but UTC: cut it off, and take it off afterwards.
-    let (local, ahead) = match text.len().checked_sub("+02:00".len()).map(|at| text.split_at(at)) {
-        Some((local, zone)) if local.contains(':') && zone.starts_with(['+', '-']) => {
-            let (hours, minutes) = zone[1..].split_once(':')?;
-            let two = |digits: &str, below: i64| {
-                let number = digits.parse::<u32>().ok().map(i64::from)?;
-                (digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit()) && number < below).then_some(number)
-            };
-            let seconds = two(hours, 24)? * 3600 + two(minutes, 60)? * 60;
-            (local, if zone.starts_with('-') { -seconds } else { seconds })
-        }
-        _ => (text, 0),
-    };
-    let time = humantime::parse_rfc3339_weak(local).ok()?;
-    time.duration_since(UNIX_EPOCH).ok()?.as_secs().checked_add_signed(-ahead)
-}
-
 /// A time that is written as a whole number or as text.
-trait Written: Sized {
+pub(super) trait Written: Sized {
     const FORMS: &'static str;
     fn number(seconds: u64) -> Result<Self, String>;
     fn text(text: &str) -> Result<Self, String>;
@@ -220,16 +156,9 @@ impl Written for Span {
     }
 }
 
-impl Written for Since {
-    const FORMS: &'static str = SINCE_FORMS;
-
-    fn number(seconds: u64) -> Result<Since, String> {
-        Since::number(seconds)
-    }
-
-    fn text(text: &str) -> Result<Since, String> {
-        Since::read(text)
-    }
+/// Reads a number or a text as such a time.
+pub(super) fn written<'de, T: Written, D: serde::Deserializer<'de>>(d: D) -> Result<T, D::Error> {
+    d.deserialize_any(TimeVisitor(PhantomData))
 }
 
 struct TimeVisitor<T>(PhantomData<T>);
@@ -263,13 +192,7 @@ impl<T: Written> Visitor<'_> for TimeVisitor<T> {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Span, D::Error> {
-        d.deserialize_any(TimeVisitor(PhantomData))
-    }
-}
-
-impl<'de> Deserialize<'de> for Since {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Since, D::Error> {
-        d.deserialize_any(TimeVisitor(PhantomData))
+        written(d)
     }
 }
 
@@ -279,10 +202,6 @@ mod tests {
     use proptest::prelude::*;
 
     fn span(yaml: &str) -> Result<Span, String> {
-        serde_yaml::from_str(yaml).map_err(|e| e.to_string())
-    }
-
-    fn since(yaml: &str) -> Result<Since, String> {
         serde_yaml::from_str(yaml).map_err(|e| e.to_string())
     }
 
@@ -357,44 +276,6 @@ mod tests {
         assert!(span("1M").unwrap_err().contains("write `30d` for a month or `1m` for minutes"));
     }
 
-    #[test]
-    fn points_in_the_past() {
-        for (text, at) in [
-            ("30d", Since::Ago(Span(30 * DAY))),
-            ("86400", Since::Ago(Span(DAY))),
-            ("2024-01-31", Since::At(1_706_659_200)),
-            ("1970-01-01", Since::At(0)),
-            ("2024-01-31T12:00:00Z", Since::At(1_706_702_400)),
-            ("2024-01-31 12:00:00", Since::At(1_706_702_400)),
-            ("2024-01-31T12:00:00+02:00", Since::At(1_706_695_200)),
-            ("2024-01-31T12:00:00-02:30", Since::At(1_706_711_400)),
-            ("2024-01-31T12:00:00.5Z", Since::At(1_706_702_400)),
-        ] {
-            assert_eq!(since(text), Ok(at), "{text}");
-        }
-        for text in [
-            "2024-02-30",
-            "2024-13-01",
-            "2023-02-29",
-            "1969-12-31",
-            "2024-1-1",
-            "1700000000",
-            "yesterday",
-            "''",
-            "-1",
-            "1970-01-01T00:00:00+02:00",
-            "2024-01-31T25:00:00Z",
-            "2024-01-31T12:00:00+0200",
-            "2024-01-31T12:00:00+24:00",
-            "2024-é1-31",
-            "-30d",
-            "36501d",
-        ] {
-            let message = since(text).expect_err(text);
-            assert!(message.contains(SINCE_FORMS), "{text}: {message}");
-        }
-    }
-
     proptest! {
         #[test]
         fn what_is_shown_is_read_back(seconds in 0..=MAX_SECONDS) {
@@ -404,7 +285,7 @@ mod tests {
         #[test]
         fn no_text_panics(text in "\\PC{0,20}", spanlike in "[0-9.]{0,4}[ ]?[dhmsMwy]?[ ]?[0-9]{0,3}[-+:TZM]?[0-9:]{0,6}") {
             for t in [text, spanlike] {
-                let _ = (Span::read(&t), Since::read(&t));
+                let _ = Span::read(&t);
             }
         }
     }

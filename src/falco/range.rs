@@ -3,6 +3,7 @@
 //! Pure, and about one value at a time: age, order and number are other files' duty.
 
 use crate::config;
+use crate::indicator::mapped;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -119,17 +120,11 @@ fn parse(value: &str) -> Option<Item> {
 
 /// Host bits clear; a network of IPv4-mapped addresses is one of IPv4 addresses.
 fn canonical(network: IpNet) -> IpNet {
-    /// The bits that all IPv4-mapped addresses share.
-    const MAPPED: u8 = 96;
-    let network = network.trunc();
-    if let IpNet::V6(v6) = network
-        && let Some(v4) = v6.addr().to_ipv4_mapped()
-        && let Some(prefix) = v6.prefix_len().checked_sub(MAPPED)
-        && let Ok(mapped) = Ipv4Net::new(v4, prefix)
-    {
-        return IpNet::V4(mapped);
+    match network {
+        IpNet::V6(v6) => mapped(v6).map_or(network, IpNet::V4),
+        IpNet::V4(_) => network,
     }
-    network
+    .trunc()
 }
 
 #[cfg(test)]

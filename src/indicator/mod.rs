@@ -6,12 +6,14 @@
 
 mod check;
 mod default_category;
+mod mapped;
 pub mod namespace;
 pub mod namespaces;
 pub mod split;
 pub mod types;
 
 pub use check::Skip;
+pub use mapped::{MAPPED_BITS, mapped};
 pub use namespace::{Category, Namespace};
 pub use namespaces::Namespaces;
 pub use split::split;

@@ -1,6 +1,7 @@
 //! One attribute's value into the indicators it stands for.
 
 use super::check::{Check, Skip};
+use super::mapped::mapped;
 use super::namespace::Namespace;
 use super::types::{MispType, Rule};
 use ipnet::IpNet;
@@ -10,8 +11,8 @@ use std::net::{IpAddr, Ipv6Addr};
 ///
 /// The value is trimmed, and nothing else of it is changed: MISP has normalised
 /// it. An address that is a network is given under `cidr` with its host bits
-/// cleared and under `ip` as MISP writes it; an IPv4-mapped IPv6 address is also
-/// given as plain IPv4. Where one half of a composite that keeps both is bad, the
+/// cleared and under `ip` as MISP writes it; an IPv4-mapped IPv6 address or network
+/// is also given as plain IPv4. Where one half of a composite that keeps both is bad, the
 /// good half is still given.
 ///
 /// # Errors
@@ -61,6 +62,11 @@ fn address(value: &str, each: &mut impl FnMut(Namespace, &str)) {
     if value.contains('/') {
         if let Ok(network) = value.parse::<IpNet>() {
             each(Namespace::Cidr, &network.trunc().to_string());
+            if let IpNet::V6(v6) = network
+                && let Some(v4) = mapped(v6)
+            {
+                each(Namespace::Cidr, &v4.to_string());
+            }
         }
     } else if let Some(v4) = value.parse::<Ipv6Addr>().ok().and_then(|v6| v6.to_ipv4_mapped()) {
         each(Namespace::Ip, &IpAddr::V4(v4).to_string());
@@ -119,6 +125,15 @@ mod tests {
             ok("ip-dst", "::ffff:185.220.101.50"),
             [pair("ip", "::ffff:185.220.101.50"), pair("ip", "185.220.101.50")]
         );
+        assert_eq!(
+            ok("ip-dst", "::ffff:185.220.101.50/120"),
+            [
+                pair("ip", "::ffff:185.220.101.50/120"),
+                pair("cidr", "::ffff:185.220.101.0/120"),
+                pair("cidr", "185.220.101.0/24")
+            ]
+        );
+        assert_eq!(ok("ip-dst", "::ffff:0:0/95").len(), 2);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod url;
 
 use super::held::Held;
 use crate::indicator::Namespace;
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// Longest value that is looked up: MISP keeps no longer one (its column's size),
@@ -64,7 +65,7 @@ pub fn address_of(value: &str) -> Option<IpAddr> {
 }
 
 /// The text as it was before somebody made its addresses harmless (`10[.]0[.]0[.]1`).
-pub fn refanged(text: &str) -> std::borrow::Cow<'_, str> {
+pub fn refanged(text: &str) -> Cow<'_, str> {
     refang::refang(text)
 }
 
@@ -75,11 +76,18 @@ fn each_spelling(value: &str, mut each: impl FnMut(&str)) {
         return;
     }
     each(value);
-    // The first byte of a character beyond U+FFFF is 0xF0 or more.
-    if value.bytes().any(|b| b >= 0xf0) {
-        let replaced: String = value.chars().map(|c| if c > '\u{ffff}' { '?' } else { c }).collect();
-        each(&replaced);
+    if let Cow::Owned(kept) = as_kept(value) {
+        each(&kept);
     }
+}
+
+/// A text as MISP's database keeps it.
+fn as_kept(text: &str) -> Cow<'_, str> {
+    // The first byte of a character beyond U+FFFF is 0xF0 or more.
+    if text.bytes().all(|b| b < 0xf0) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if c > '\u{ffff}' { '?' } else { c }).collect())
 }
 
 /// A value as typed, and what is left of it when the wrapping is taken off.
@@ -89,7 +97,7 @@ struct Typed<'a> {
     /// Without quotes, angle brackets and invisible marks around it.
     bare: &'a str,
     /// Refanged. Types of plain text are not refanged by MISP, so both are kept.
-    plain: std::borrow::Cow<'a, str>,
+    plain: Cow<'a, str>,
 }
 
 impl<'a> Typed<'a> {

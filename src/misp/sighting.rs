@@ -159,8 +159,8 @@ pub enum Search<'a> {
     Values(&'a [&'a str]),
     /// The attribute with this UUID.
     Uuid(&'a str),
-    /// Addresses that match this pattern, `%` at its beginning.
-    Addresses(&'a str),
+    /// Addresses that match one of these patterns, `%` at their beginning.
+    Addresses(&'a [String]),
 }
 
 /// Whether a value means itself in a search: MISP reads some characters as operators.
@@ -188,8 +188,8 @@ pub fn search(client: &Client, what: Search<'_>, with_sightings: bool) -> Result
     match what {
         Search::Values(values) => body["value"] = json!(values),
         Search::Uuid(uuid) => body["uuid"] = json!(uuid),
-        Search::Addresses(pattern) => {
-            body["value"] = json!(pattern);
+        Search::Addresses(patterns) => {
+            body["value"] = json!(patterns);
             body["type"] = json!(["ip-src", "ip-dst"]);
         }
     }

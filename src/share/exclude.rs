@@ -41,7 +41,7 @@ impl Exclude {
         if let Some(name) = entry.strip_prefix('.') {
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b) || b >= 0x80;
             (!name.is_empty() && name.bytes().all(plain)).then_some(())?;
-            self.names.push(name.trim_end_matches('.').to_lowercase());
+            self.names.push(in_ascii(name));
         } else if entry.contains(['[', '{', '*']) {
             self.patterns.push(pattern(entry)?);
         } else if let Some((first, last)) = entry.split_once('-') {
@@ -75,11 +75,18 @@ impl Exclude {
 
     /// Whether this name, or one that it is below, is on the list.
     pub fn covers_name(&self, name: &str) -> bool {
-        let name = name.trim_end_matches('.').to_lowercase();
+        let name = in_ascii(name);
         self.names
             .iter()
             .any(|n| name.strip_suffix(n.as_str()).is_some_and(|front| front.is_empty() || front.ends_with('.')))
     }
+}
+
+/// A name in the one form that all of its spellings have: punycode in lower case, without
+/// the dot at its end.
+pub fn in_ascii(name: &str) -> String {
+    let ascii = idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_lowercase());
+    ascii.trim_end_matches('.').to_owned()
 }
 
 /// The parts between commas that are in no brackets.
@@ -161,6 +168,16 @@ mod tests {
         }
         assert!(list.covers_name("a.Corp.example") && list.covers_name("corp.example."));
         assert!(!list.covers_name("acorp.example") && !list.covers_name("example"));
+        // A name in other letters is the same name.
+        let list = self::list(".b\u{fc}cher.example,.xn--caf-dma.example");
+        for name in [
+            "xn--bcher-kva.example",
+            "a.B\u{dc}CHER.example",
+            "caf\u{e9}.example.",
+            "www\u{3002}caf\u{e9}\u{3002}example",
+        ] {
+            assert!(list.covers_name(name), "{name}");
+        }
         assert_eq!(Exclude::default(), self::list(" ,\n#\n"));
     }
 

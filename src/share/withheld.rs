@@ -4,8 +4,9 @@
 //! 192.168.10.254"), so texts are searched too. Where it is not clear whether
 //! something is such an address, it is taken for one.
 
-use super::exclude::Exclude;
+use super::exclude::{Exclude, in_ascii};
 use super::reserved;
+use crate::cache::context::unescape;
 use crate::lookup::form::refanged;
 use ipnet::IpNet;
 use reqwest::Url;
@@ -24,6 +25,10 @@ const LOCAL: [&str; 11] =
 
 /// The longest IPv6 address as text.
 const MAX_V6: usize = 45;
+
+/// How often a text may have been put into percent codes: a URL in the query of a URL, and
+/// what a proxy and a log do to that.
+const MAX_LAYERS: usize = 4;
 
 /// Stand in a text for what was withheld.
 const MASKED_ADDRESS: &str = "[address]";
@@ -55,12 +60,12 @@ impl Withheld {
 
     /// Why this name does not leave.
     pub fn name(&self, name: &str) -> Option<&'static str> {
-        let name = name.trim_end_matches('.');
+        let name = in_ascii(name);
         let last = name.rsplit('.').next().unwrap_or_default();
-        if LOCAL.iter().any(|local| last.eq_ignore_ascii_case(local)) || !name.contains('.') {
+        if LOCAL.contains(&last) || !name.contains('.') {
             return Some(LOCAL_NAME);
         }
-        self.exclude.covers_name(name).then_some(EXCLUDED)
+        self.exclude.covers_name(&name).then_some(EXCLUDED)
     }
 
     /// The text without what must not leave.
@@ -70,8 +75,15 @@ impl Withheld {
             // A defanged address is one to whoever reads it, and MISP refangs it.
             let plain = refanged(&text);
             let finds = self.finds(&plain);
-            if finds.is_empty() && plain == text {
-                return text;
+            if finds.is_empty() {
+                // Codes are undone where there is something to hide, and left alone else.
+                if let Some(bare) = without_codes(&plain).filter(|bare| !self.finds(&refanged(bare)).is_empty()) {
+                    text = bare;
+                    continue;
+                }
+                if plain == text {
+                    return text;
+                }
             }
             let mut out = String::with_capacity(plain.len());
             let mut from = 0;
@@ -96,7 +108,8 @@ impl Withheld {
             host.trim_matches(['[', ']']).parse::<IpAddr>().ok()
         });
         let host = host.and_then(|host| self.address(&host.into()));
-        host.or_else(|| self.finds(&plain).first().map(|find| find.why))
+        let first = |text: &str| self.finds(text).first().map(|find| find.why);
+        host.or_else(|| first(&plain)).or_else(|| first(&refanged(&without_codes(&plain)?)))
     }
 
     /// All of them, in order, none over another.
@@ -184,14 +197,27 @@ impl Withheld {
         }
         let length = bytes[at..].iter().take_while(|b| of_name(b)).count();
         let name = text.get(at..at + length)?.trim_end_matches(['.', '-']);
-        let last = name.rsplit('.').next()?;
-        let spoken = name.eq_ignore_ascii_case("localhost");
-        if !spoken && (!name.contains('.') || last.bytes().all(|b| b.is_ascii_digit())) {
+        let plain = in_ascii(name);
+        let last = plain.rsplit('.').next()?;
+        if plain != "localhost" && (!plain.contains('.') || last.bytes().all(|b| b.is_ascii_digit())) {
             return None;
         }
         let why = self.name(name)?;
         Some(Find { at: at..at + name.len(), why, mask: MASKED_NAME })
     }
+}
+
+/// The text without its percent codes: a URL has the colons of a hardware address as `%3A`.
+/// `None`: it has none.
+fn without_codes(text: &str) -> Option<String> {
+    let mut bare = unescape(text);
+    if bare == text {
+        return None;
+    }
+    for _ in 1..MAX_LAYERS {
+        bare = unescape(&bare);
+    }
+    Some(bare)
 }
 
 /// The longest IPv6 address or network that begins here, and where it ends.
@@ -249,6 +275,9 @@ mod tests {
             ("45.155.205.7 is ours, as is www.corp.example", "[address] is ours, as is [name]"),
             ("printer.local, localhost, bad.example.org", "[name], [name], bad.example.org"),
             ("4.3.2.10.in-addr.arpa", "[name]"),
+            ("GET /?a=100%25&m=0c%3A70%3A00%3A00%3A00%3A00&x=%41", "GET /?a=100%&m=[address]&x=A"),
+            ("GET /?a=100%25&x=%41%zz", "GET /?a=100%25&x=%41%zz"),
+            ("www.printer\u{3002}local, a.\u{ff4c}\u{ff4f}\u{ff43}\u{ff41}\u{ff4c}", "[name], [name]"),
             ("b\u{fc}cher.local \u{1f600}10.0.0.1\u{fc}", "[name] \u{1f600}[address]\u{fc}"),
             ("www.corp.example10.0.0.1", "[name][address]"),
             ("1.2.3 999.1.1.1 protocol: 17", "1.2.3 999.1.1.1 protocol: 17"),
@@ -273,6 +302,9 @@ mod tests {
             "fe80::1|443",
             "user@printer.local",
             "https://intra.corp.example/",
+            "http://bad.example/?mac=0c%3A70%3a00%3A00%3A00%3A00",
+            "http://bad.example/?from=fe80%3A%3A1",
+            "http://bad.example/?to=http%253A%252F%252Fb%25C3%25BCcher.local%252F",
         ] {
             assert!(withheld.value(value).is_some(), "{value}");
         }

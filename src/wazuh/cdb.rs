@@ -6,8 +6,8 @@
 //! lengths are so many of these as they take.
 
 use super::local::is_local;
-use crate::indicator::Namespace;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use crate::indicator::{Namespace, mapped};
+use ipnet::{IpNet, Ipv4Net};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -79,12 +79,6 @@ fn address(ip: IpAddr, mut each: impl FnMut(&str)) -> Result<(), &'static str> {
 fn full(ip: Ipv6Addr) -> String {
     let groups: Vec<String> = ip.segments().iter().map(|group| format!("{group:04x}")).collect();
     groups.join(":")
-}
-
-/// The IPv4 network that is written in the form of IPv6, such as `::ffff:192.0.2.0/120`.
-fn mapped(network: Ipv6Net) -> Option<Ipv4Net> {
-    let length = network.prefix_len().checked_sub(96)?;
-    Ipv4Net::new(network.network().to_ipv4_mapped()?, length).ok()
 }
 
 fn v4_network(network: Ipv4Net, mut each: impl FnMut(&str)) -> Result<(), &'static str> {

@@ -15,7 +15,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 /// Everything that the tests' events look for is loaded.
 const ALL: &str = "other:\n  enabled: true\n";
 
-fn directory() -> PathBuf {
+pub fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/logstash")
 }
 
@@ -31,7 +31,7 @@ fn world() -> World {
 }
 
 /// The Ruby interpreters that there are, with what they need to find Dalli.
-fn rubies() -> Vec<Vec<String>> {
+pub fn rubies() -> Vec<Vec<String>> {
     let mut found = vec![vec!["ruby".to_owned()]];
     let there = Command::new("jruby").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if there.is_ok_and(|status| status.success()) {
@@ -47,7 +47,7 @@ fn rubies() -> Vec<Vec<String>> {
 }
 
 /// One of the Ruby scripts, to be run with these servers.
-fn script(ruby: &[String], name: &str, servers: &[&Memcached]) -> Command {
+pub fn script(ruby: &[String], name: &str, servers: &[&Memcached]) -> Command {
     let mut command = Command::new(&ruby[0]);
     command.args(&ruby[1..]).arg(directory().join(name)).args(servers.iter().map(|s| s.server()));
     command

@@ -39,6 +39,7 @@ mod secrets;
 mod secured;
 mod share;
 mod sighting;
+mod spellings;
 mod status;
 mod support;
 mod tls;

@@ -125,6 +125,42 @@ def check_settings(report)
   end
 end
 
+# What the cache says of itself: where to look at all, and with which prefix lengths.
+def check_said(report)
+  held = FRESH.merge("misp-namespaces" => "ip", "misp-ip:192.0.2.1" => "1#ip-dst", "misp-url:http://a.example/" => "2#url",
+                     "misp-cidr:198.51.100.0/24" => "3#ip-dst")
+  data = { "source" => { "ip" => "192.0.2.1" }, "destination" => { "ip" => "198.51.100.9" }, "url" => { "full" => "http://a.example/" } }
+  of = lambda do |changes, ttl = 0|
+    script = host("answers" => held.merge(changes), "networks_ttl" => ttl)
+    answers = script.instance_variable_get(:@answers)
+    asked = []
+    script.define_singleton_method(:ask) { |keys| asked.concat(keys) && [answers.select { |key, _| (keys + [@heartbeat]).include?(key) }, false] }
+    look = lambda do |more = {}|
+      more.each { |key, value| value ? answers[key.b] = value : answers.delete(key.b) }
+      asked.clear
+      event = LogStash::Event.new(data)
+      script.filter(event)
+      Array(event.get("[misp][event_id]"))
+    end
+    [look, asked]
+  end
+
+  look, asked = of.call({})
+  report.check("asked only where there is anything") { look.call == %w[1] && asked.none? { |key| key.start_with?("misp-url:") } }
+  report.check("a namespace that has come") { look.call("misp-namespaces" => "ip,url") == %w[1 2] }
+  report.check("the first network, for the first event after it") { look.call("misp-networks" => "4:24", "misp-namespaces" => "cidr,ip,url") == %w[1 2 3] }
+  report.check("everywhere while keys of a new one are added") { look.call("misp-namespaces" => nil) == %w[1 2 3] }
+  look, asked = of.call({}, 1000)
+  report.check("the lists are kept for their time") { look.call == %w[1] && look.call("misp-namespaces" => "ip,url") == %w[1] && asked == ["misp-ip:192.0.2.1", "misp-ip:198.51.100.9"] }
+  [["a list of long ago", (Time.now.to_i - 100_000).to_s], ["a list that nobody vouches for", nil]].each do |name, beat|
+    look, = of.call("misp-last-load" => beat)
+    report.check(name) { look.call == %w[1 2] }
+  end
+  script = host("servers" => %w[192.0.2.1:11211 192.0.2.2:11211], "answers" => nil, "distribution" => "ring")
+  script.define_singleton_method(:ask_place) { |place, _| { "misp-last-load" => "7" }.merge(place[:server] == "192.0.2.1:11211" ? { "misp-namespaces" => "ip" } : {}) }
+  report.check("one of a ring does not say") { script.ask(["misp-namespaces".b])[0] == { "misp-last-load" => "7" } }
+end
+
 # What the Dallis of different Logstashes do differently.
 def check_answers(report)
   script = host
@@ -187,6 +223,7 @@ def check_contract(report)
   end
   kinds = %w[ip domain host url email hashes query_results regkey named-pipe filename mac-address as tlsh x509 md5 vhash]
   long = ["." * 65_000, "a." * 32_000, "é" * 32_000, "http://" * 9000, "<" * 65_000, "\\" * 65_000, "1" * 65_000, ";" * 65_000,
+          "http://a/#{'%c3' * 20_000}", "http://a/#{'%20é😀' * 5000}", "http://#{'é.' * 20_000}/", "\u{1f600}" * 16_000, "#{' ' * 30_000}é#{' ' * 30_000}x",
           "@" * 65_000, "a=" * 30_000, "x" * 70_000, "http://#{'@' * 60_000}", "[#{':' * 60_000}", "%" * 65_000]
   began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
   kinds.product(long).each { |kind, text| report.check("#{kind} of #{text[0, 4]}") { script.forms(kind, text, NETWORKS).size < 500 } }
@@ -201,6 +238,7 @@ blocks.each { |block| block.run(report) }
 check_forms(report)
 check_keys(report)
 check_settings(report)
+check_said(report)
 check_answers(report)
 check_servers(report)
 check_contract(report)

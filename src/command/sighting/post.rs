@@ -212,11 +212,11 @@ impl Post {
         self.request()?;
         let mut rows = match &other {
             Other::Value(value) => search(&self.client, Search::Values(&[value]), true)?,
-            Other::Ending(ending, _) => search(&self.client, Search::Addresses(ending), true)?,
+            Other::Endings(endings, _) => search(&self.client, Search::Addresses(endings), true)?,
         };
         rows.retain(|row| match &other {
             Other::Value(value) => row.has(value),
-            Other::Ending(_, network) => is_network(&row.value, network),
+            Other::Endings(_, network) => is_network(&row.value, network),
         });
         self.mark_each(rows.iter(), mark(&item.sighting))?;
         Ok((!rows.is_empty()).then_some(Verdict::Added))

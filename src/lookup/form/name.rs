@@ -28,14 +28,7 @@ impl Forms<'_> {
     /// parents of each.
     pub(super) fn spellings(&mut self, namespace: Namespace, host: &str, parents: bool) {
         let lower = lower(host);
-        let other = if !lower.is_ascii() {
-            idna::domain_to_ascii(&lower).ok()
-        } else if lower.contains("xn--") {
-            let (letters, known) = idna::domain_to_unicode(&lower);
-            known.is_ok().then_some(letters)
-        } else {
-            None
-        };
+        let other = in_other_letters(host);
         let other = other.as_deref().unwrap_or_default();
         // Today's MISP keeps punycode.
         let spellings = if lower.is_ascii() { [lower.as_ref(), other] } else { [other, lower.as_ref()] };
@@ -119,6 +112,19 @@ impl Forms<'_> {
         self.push(Namespace::EmailMessageId, address);
         self.push(Namespace::EmailMessageId, &format!("<{address}>"));
         alone
+    }
+}
+
+/// The punycode of a name, or the letters that it stands for; `None`: it has one form.
+pub(super) fn in_other_letters(host: &str) -> Option<String> {
+    if !host.is_ascii() {
+        // Not its lower case: at the end of a word there is another sigma.
+        idna::domain_to_ascii(host).ok()
+    } else if lower(host).contains("xn--") {
+        let (letters, known) = idna::domain_to_unicode(host);
+        known.is_ok().then_some(letters)
+    } else {
+        None
     }
 }
 

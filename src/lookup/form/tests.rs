@@ -168,6 +168,7 @@ fn urls() {
             "url:http://u:P@WWW.Evil.com:80/Path/?Q=A",
             "url:http://u:P@www.evil.com/Path/?Q=A",
             "url:u:P@www.evil.com/Path/?Q=A",
+            "url:http://www.evil.com/Path/?Q=A",
             "url:/Path/?Q=A",
             "url:/Path/",
             "domain:www.evil.com",
@@ -189,6 +190,10 @@ fn urls() {
     has("/Path?x", &["url:/Path?x"]);
     has("not a url", &["url:not a url"]);
     has("http://a.example/😀", &["url:http://a.example/😀", "url:http://a.example/?"]);
+    // A run of codes that is no text stays, and so does what follows a lone percent sign.
+    has("http://a.example/%FF%C3%BC/%", &["url:http://a.example/%FF%C3%BC/%"]);
+    has("http://a.example/%C3%BC%2f%20%+f", &["url:http://a.example/ü%2f %+f"]);
+    has("http://XN--BCHER-kva.example/", &["url:http://bücher.example/"]);
 }
 
 #[test]

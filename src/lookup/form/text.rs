@@ -47,6 +47,9 @@ impl Forms<'_> {
         self.small(plain);
         let first = likeliest(typed.bare);
         self.push(first, typed.bare);
+        if first == Namespace::Url {
+            self.path_alone(plain);
+        }
         for namespace in TEXT {
             self.push(namespace, typed.bare);
             if namespace == Namespace::Filename {

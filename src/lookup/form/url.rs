@@ -2,8 +2,9 @@
 //! all), so the usual spellings are asked for, and then the host.
 
 use super::name::lower;
-use super::{Forms, address, name};
+use super::{Forms, address, as_kept, name};
 use crate::indicator::Namespace;
+use std::fmt::Write;
 
 /// A URL cut at its joints; put together again the parts are the text.
 struct Parts<'a> {
@@ -45,6 +46,13 @@ impl Forms<'_> {
         true
     }
 
+    /// A URL without scheme and host, as some proxies log it: MISP's `uri`.
+    pub(super) fn path_alone(&mut self, plain: &str) {
+        let parts = Parts::new("", plain);
+        self.push(Namespace::Url, &[parts.path, parts.query].concat());
+        self.push(Namespace::Url, parts.path);
+    }
+
     fn urls(&mut self, plain: &str, parts: &Parts<'_>) {
         let scheme = lower(parts.scheme);
         let authority = parts.authority(&scheme, &lower(parts.host));
@@ -66,11 +74,15 @@ impl Forms<'_> {
                 self.push(Namespace::Url, &whole(scheme, &authority, tail, ""));
             }
         }
-        if !parts.host.is_ascii()
-            && let Ok(ascii) = idna::domain_to_ascii(parts.host)
-        {
-            let authority = parts.authority(&scheme, &ascii);
+        if let Some(bare) = authority.strip_prefix(parts.user).filter(|bare| bare.len() < authority.len()) {
+            self.push(Namespace::Url, &whole(schemes[0], bare, &tail, ""));
+        }
+        if let Some(host) = name::in_other_letters(parts.host) {
+            let authority = parts.authority(&scheme, &host);
             self.push(Namespace::Url, &whole(schemes[0], &authority, &tail, ""));
+        }
+        for other in [decoded(&tail), encoded(&tail)].into_iter().flatten() {
+            self.push(Namespace::Url, &whole(schemes[0], &authority, &other, ""));
         }
         if parts.path.len() > 1 {
             // MISP's `uri` is the path alone.
@@ -105,4 +117,49 @@ impl<'a> Parts<'a> {
 fn whole(scheme: &str, authority: &str, tail: &str, fragment: &str) -> String {
     let joint = if scheme.is_empty() { "" } else { "://" };
     [scheme, joint, authority, tail, fragment].concat()
+}
+
+/// As people write what browsers put into percent codes: blanks and letters beyond ASCII,
+/// of which MISP keeps no higher ones than U+FFFF. The other codes are part of what a URL
+/// means. `None`: there is nothing of it.
+fn decoded(tail: &str) -> Option<String> {
+    if !tail.contains('%') {
+        return None;
+    }
+    let code = |at: usize| {
+        let digits = tail.get(at..at + 3)?.strip_prefix('%')?;
+        u8::from_str_radix(digits, 16).ok().filter(|byte| *byte == b' ' || !byte.is_ascii())
+    };
+    let mut out = String::new();
+    let mut done = 0;
+    while let Some(codes) = tail[done..].find('%').map(|at| done + at) {
+        let bytes: Vec<u8> = (codes..).step_by(3).map_while(code).collect();
+        // At least the `%`, whatever follows it.
+        let end = codes + (3 * bytes.len()).max(1);
+        out.push_str(&tail[done..codes]);
+        match String::from_utf8(bytes) {
+            Ok(letters) if !letters.is_empty() => out.push_str(&letters),
+            _ => out.push_str(&tail[codes..end]),
+        }
+        done = end;
+    }
+    out.push_str(&tail[done..]);
+    (out != tail).then(|| as_kept(&out).into_owned())
+}
+
+/// As browsers send it; `None`: that is what it is.
+fn encoded(tail: &str) -> Option<String> {
+    if tail.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
+    let mut out = String::with_capacity(2 * tail.len());
+    for byte in tail.bytes() {
+        if byte.is_ascii_graphic() {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String does not fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    Some(out)
 }

@@ -19,13 +19,13 @@ fn add(scene: &mut Scene, value: &str) {
 #[test]
 fn the_publisher_goes_and_comes_back() {
     let mut scene = Scene::start(world(), "", "");
-    scene.publisher.kill();
+    scene.source.kill();
     scene.await_log("has closed the connection");
     scene.operate_unheard(&AddAttribute(1, Attribute::new("domain", "unheard.example")));
     scene.operate_unheard(&SoftDelete(1));
-    scene.publisher.restart();
+    scene.source.restart();
     scene.settles("what was missed");
-    scene.publisher.await_subscriber();
+    scene.source.await_subscriber();
     add(&mut scene, "heard.example");
     scene.settles("what came then");
     scene.end();
@@ -109,7 +109,7 @@ fn broken_messages_are_counted() {
         b"misp_json_tag []",
         &huge,
     ];
-    scene.publisher.send_all(broken);
+    scene.source.send_all(broken);
     add(&mut scene, "after.example");
     scene.settles("after broken messages");
     scene.end();

@@ -120,13 +120,13 @@ struct Followed {
     fresh: Configuration,
 }
 
-/// The same with a publisher.
-struct Scene {
+/// The same with what brings MISP's messages.
+struct Fed<T> {
     followed: Followed,
-    publisher: Publisher,
+    source: T,
 }
 
-impl Deref for Scene {
+impl<T> Deref for Fed<T> {
     type Target = Followed;
 
     fn deref(&self) -> &Followed {
@@ -134,11 +134,14 @@ impl Deref for Scene {
     }
 }
 
-impl DerefMut for Scene {
+impl<T> DerefMut for Fed<T> {
     fn deref_mut(&mut self) -> &mut Followed {
         &mut self.followed
     }
 }
+
+/// One with MISP's ZeroMQ publisher.
+type Scene = Fed<Publisher>;
 
 impl Scene {
     /// One that follows, its first pass made. `misp`: lines of that section; `extra`: further sections.
@@ -148,15 +151,15 @@ impl Scene {
 
     /// The same with the servers of this site, and lines of the section `memcached`.
     fn with(site: Site, memcached: &str, misp: &str, extra: &str) -> Scene {
-        let publisher = Publisher::start();
-        let zmq = format!("zmq:\n  host: 127.0.0.1\n  port: {}\n", publisher.port());
-        let scene = Scene { followed: Followed::with(site, memcached, misp, extra, &zmq), publisher };
+        let source = Publisher::start();
+        let zmq = format!("zmq:\n  host: 127.0.0.1\n  port: {}\n", source.port());
+        let scene = Scene { followed: Followed::with(site, memcached, misp, extra, &zmq), source };
         scene.await_first_pass();
         scene
     }
 
     fn await_first_pass(&self) {
-        self.publisher.await_subscriber();
+        self.source.await_subscriber();
         self.await_counts("the first pass", |counts| counts.passes > 0 && counts.up);
     }
 
@@ -170,7 +173,7 @@ impl Scene {
     fn operate(&mut self, operation: &Operation) -> bool {
         let messages = operate(&mut self.site.misp.world(), operation, now(), Transport::Zmq);
         let done = messages.is_some();
-        self.publisher.send_all(messages.into_iter().flatten().map(|message| message.frame()));
+        self.source.send_all(messages.into_iter().flatten().map(|message| message.frame()));
         done
     }
 }

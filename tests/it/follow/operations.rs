@@ -17,6 +17,15 @@ pub(super) fn world() -> World {
     world
 }
 
+/// Lines of the section `misp` with which a tag decides what is loaded.
+pub(super) const WHERE_TAGS_DECIDE: &str = "\
+filter:
+  - tags: [Feed-new, \"malware:z\"]
+  - tags: [\"tlp:red\"]
+    types: [domain]
+max_shrink_percent: 100
+";
+
 /// The event that the operations are about, and its first attribute.
 const EVENT: u64 = 3;
 const FIRST: u64 = 62;
@@ -68,10 +77,7 @@ fn each_operation_in_turn() {
 
 #[test]
 fn each_operation_in_turn_where_tags_decide() {
-    in_turn(
-        "filter:\n  - tags: [Feed-new, \"malware:z\"]\n  - tags: [\"tlp:red\"]\n    types: [domain]\nmax_shrink_percent: 100\n",
-        "",
-    );
+    in_turn(WHERE_TAGS_DECIDE, "");
 }
 
 #[test]
@@ -115,11 +121,11 @@ fn tags_that_move_no_timestamp() {
     let passes = |scene: &Scene| scene.counts().map_or(0, |counts| counts.passes);
     let missed = |scene: &mut Scene, operation: &Operation| {
         let before = passes(scene);
-        scene.publisher.kill();
+        scene.source.kill();
         scene.operate_unheard(operation);
-        scene.publisher.restart();
+        scene.source.restart();
         scene.await_counts("a pass", |counts| counts.passes > before);
-        scene.publisher.await_subscriber();
+        scene.source.await_subscriber();
         scene.site.held().indicators.len()
     };
     assert_eq!(missed(&mut scene, &Publish(1)), 1, "the times of both events come");
@@ -151,7 +157,7 @@ fn messages_come_before_they_are_true() {
         let story = format!("{operation:?}");
         let mut later = scene.site.misp.world().clone();
         let messages = operate(&mut later, &operation, super::now(), Transport::Zmq).expect(&story);
-        scene.publisher.send_all(messages.iter().map(|message| message.frame()));
+        scene.source.send_all(messages.iter().map(|message| message.frame()));
         // Not a wait for something: it is how long MISP takes.
         std::thread::sleep(late);
         *scene.site.misp.world() = later;
@@ -169,10 +175,10 @@ fn a_pass_comes_before_a_message_is_true() {
     let mut later = scene.site.misp.world().clone();
     let early = AddAttribute(1, Attribute::new("domain", "early.example"));
     let messages = operate(&mut later, &early, super::now(), Transport::Zmq).expect("an addition");
-    scene.publisher.send_all(messages.iter().map(|message| message.frame()));
+    scene.source.send_all(messages.iter().map(|message| message.frame()));
     let held = |scene: &Scene| scene.site.held().value("misp-domain:early.example").is_some();
     super::await_that(|| "the message's key".into(), || held(&scene));
-    scene.publisher.restart();
+    scene.source.restart();
     scene.await_counts("a pass", |counts| counts.passes == 2);
     assert!(!held(&scene), "MISP does not have it");
     *scene.site.misp.world() = later;

@@ -92,6 +92,7 @@ fn parts(kind: &str, value: &str) -> Vec<(&'static str, String)> {
         parts.push((namespace, text.to_owned()));
         if namespace == "ip" {
             parts.extend(network(text).map(|network| ("cidr", network)));
+            parts.extend(plain_v4_network(text).map(|network| ("cidr", network)));
             parts.extend(plain_v4(text).map(|address| ("ip", address)));
         }
     }
@@ -152,6 +153,13 @@ fn network(text: &str) -> Option<String> {
         IpAddr::V6(v6) => IpAddr::from((v6.to_bits() & u128::MAX.checked_shl(128 - length).unwrap_or(0)).to_be_bytes()),
     };
     Some(format!("{base}/{length}"))
+}
+
+/// `::ffff:192.0.2.1/120` as `192.0.2.0/24`.
+fn plain_v4_network(text: &str) -> Option<String> {
+    let (address, length) = text.split_once('/')?;
+    let length = length.parse::<u32>().ok().filter(|length| *length <= 128)?.checked_sub(96)?;
+    network(&format!("{}/{length}", plain_v4(address)?))
 }
 
 /// `::ffff:192.0.2.1` as `192.0.2.1`.
