@@ -3,7 +3,7 @@
 
 use super::problem::{Problem, quoted};
 use super::{Config, Falco, FilterClause, Misp, Sighting, Span, Wazuh, live, memcached, nearest::nearest};
-use crate::indicator::{Category, MispType};
+use crate::indicator::{ATTRIBUTE_CATEGORIES, Category, MispType};
 use reqwest::Url;
 use secrecy::ExposeSecret;
 use std::ops::RangeInclusive;
@@ -101,13 +101,27 @@ fn misp(misp: &Misp, problems: &mut Vec<Problem>) {
         problems.push(Problem::found("misp.page_size", misp.page_size));
     }
     windows(misp, problems);
-    texts(problems, "misp.categories", &misp.categories);
+    categories(&misp.categories, problems);
     if misp.max_shrink_percent > 100 {
         problems.push(Problem::found("misp.max_shrink_percent", misp.max_shrink_percent));
     }
     if misp.event_published_after == Some(super::Since::Ago(Span::zero())) {
         problems.push(Problem::found("misp.event_published_after", "0, which no event can be after"));
     }
+}
+
+/// An unknown tag alone is answered with no rows (recordings, "Types"), and categories are asked
+/// for in the same form: a slip of the pen would load nothing.
+fn categories(list: &[String], problems: &mut Vec<Problem>) {
+    for (index, name) in list.iter().enumerate().filter(|(_, name)| !ATTRIBUTE_CATEGORIES.contains(&name.as_str())) {
+        let path = format!("misp.categories[{index}]");
+        problems.push(Problem::found(&path, format!("{}{}", quoted(name), meant(name, ATTRIBUTE_CATEGORIES))));
+    }
+}
+
+/// What to say behind a wrong word: which one it was probably meant to be.
+fn meant<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, allowed).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default()
 }
 
 fn is_proxy(text: &str) -> bool {
@@ -155,8 +169,7 @@ fn filter_clause(config: &Config, path: &str, clause: &FilterClause, problems: &
     for (index, name) in clause.types.iter().enumerate() {
         let path = format!("{path}.types[{index}]");
         let Some(misp_type) = MispType::from_name(name) else {
-            let near = nearest(name, MispType::all().map(MispType::name));
-            let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+            let hint = meant(name, MispType::all().map(MispType::name));
             problems.push(Problem::found(&path, format!("{}{hint}", quoted(name))));
             continue;
         };

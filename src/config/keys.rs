@@ -63,7 +63,7 @@ const KEYS: &[(&str, &str)] = &[
     ("misp.enforce_warninglist", FLAG),
     ("misp.exclude_decayed", FLAG),
     ("misp.categories", "a list of attribute categories such as \"Network activity\""),
-    ("misp.categories[]", "an attribute category such as \"Network activity\""),
+    ("misp.categories[]", "MISP's attribute categories (docs/configuration.md lists them)"),
     ("misp.min_threat_level", "high, medium, low or undefined"),
     ("misp.event_published_after", SINCE_FORMS),
     ("misp.timeframe", SPAN_FORMS),

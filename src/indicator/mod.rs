@@ -4,17 +4,18 @@
 //! Pure: no clock, no network, no file. Every rule about a type stands in
 //! [`types`], every rule about a value in `check`.
 
+mod attribute_category;
 mod check;
-mod default_category;
 mod mapped;
 pub mod namespace;
 pub mod namespaces;
 pub mod split;
 pub mod types;
 
+pub use attribute_category::ATTRIBUTE_CATEGORIES;
 pub use check::Skip;
 pub use mapped::{MAPPED_BITS, mapped};
 pub use namespace::{Category, Namespace};
 pub use namespaces::Namespaces;
-pub use split::split;
+pub use split::{RULES, split};
 pub use types::MispType;

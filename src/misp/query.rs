@@ -175,6 +175,7 @@ pub fn published_cutoff(misp: &Misp, now: u64) -> Option<u64> {
 pub fn fingerprint(config: &Config) -> String {
     let misp = &config.misp;
     let mut question = json!({
+        "rules": indicator::RULES,
         "url": misp.url,
         "prefix": config.memcached.prefix,
         "types": enabled_types(config).iter().map(|t| t.name()).collect::<Vec<_>>(),

@@ -78,9 +78,9 @@ fn misp_goes_and_comes_back() {
 #[test]
 fn a_world_that_shrinks_waits_for_somebody() {
     let mut scene = Scene::start(world(), "", "");
-    scene.publisher.kill();
+    scene.source.kill();
     (1..=20).for_each(|attribute| scene.operate_unheard(&SoftDelete(attribute)));
-    scene.publisher.restart();
+    scene.source.restart();
     scene.await_log("would go at once");
     scene.await_log("(stop `follow` before, if it runs); the next one is in ");
     assert_eq!(scene.site.held().indicators.len(), 40);

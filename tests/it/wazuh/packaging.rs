@@ -3,7 +3,7 @@
 
 use super::manager::{Manager, REDIRECTION, listed};
 use misp2memcached::config::{self, CdbList, Sources};
-use misp2memcached::indicator::MispType;
+use misp2memcached::indicator::{ATTRIBUTE_CATEGORIES, MispType};
 use misp2memcached::wazuh::fields;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -202,6 +202,7 @@ fn categories_are_misp_s_defaults() {
     };
     let recording: Value = serde_json::from_str(&text).unwrap();
     let body: Value = serde_json::from_str(recording["response"]["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body["result"]["categories"], serde_json::json!(ATTRIBUTE_CATEGORIES));
     let defaults = &body["result"]["sane_defaults"];
     for kind in MispType::all() {
         assert_eq!(defaults[kind.name()]["default_category"], kind.default_category(), "{}", kind.name());

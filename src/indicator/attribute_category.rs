@@ -1,8 +1,28 @@
-//! The attribute category that MISP gives a type unless its author says otherwise
-//! (`sane_defaults` of `describeTypes`, MISP 2.5.1). Not the program's own
+//! MISP's attribute categories, and which of them a type has unless its author says
+//! otherwise (`describeTypes` of MISP 2.5.1). Not the program's own
 //! [`Category`](super::Category), which is a switch of the configuration.
 
 use super::{Category, MispType};
+
+/// Every category that an attribute can have in MISP.
+pub const ATTRIBUTE_CATEGORIES: [&str; 16] = [
+    "Internal reference",
+    "Targeting data",
+    "Antivirus detection",
+    "Payload delivery",
+    "Artifacts dropped",
+    "Payload installation",
+    "Persistence mechanism",
+    "Network activity",
+    "Payload type",
+    "Attribution",
+    "External analysis",
+    "Financial fraud",
+    "Support Tool",
+    "Social network",
+    "Person",
+    "Other",
+];
 
 impl MispType {
     /// MISP's default category of the type.
