@@ -9,6 +9,7 @@ use super::applier::Applier;
 use super::falco_files;
 use super::guard;
 use super::left_out;
+use super::question;
 use super::since::Since;
 use super::standing;
 use super::survey::Summary;
@@ -30,7 +31,6 @@ use crate::ledger::record::Record;
 use crate::ledger::{Ledger, SUMMARY};
 use crate::misp::client::local_now;
 use crate::misp::fetch::Batch;
-use crate::misp::query::fingerprint;
 use crate::report;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -84,7 +84,7 @@ impl<'a> Between<'a> {
     /// [`crate::error::Kind::CannotWrite`], [`crate::error::Kind::Unavailable`].
     pub fn open(config: &'a Config, directory: &Path, ahead: i64) -> Result<Option<Between<'a>>> {
         let ledger = Ledger::open(directory)?;
-        if ledger.meta("question")?.as_deref() != Some(fingerprint(config).as_bytes()) {
+        if !question::is_answered(config, &ledger)? {
             return Ok(None);
         }
         let fleet = Fleet::open(&config.memcached)?;

@@ -5,7 +5,7 @@
 //! - [`refill`]: servers that lost their data; `standing`: servers that missed a pass; [`writer`]: events into ledger and
 //!   memcached; [`verify`]: memcached held against the ledger; [`survey`]: the
 //!   ledger read once; `left_out`: keys that too many events list; `prefix`: another one
-//!   than before; [`told`]: what readers have to know first; [`run`]: all of it in order
+//!   than before; `question`: which one the ledger answers; [`told`]: what readers have to know first; [`run`]: all of it in order
 
 pub mod applier;
 pub mod between;
@@ -18,6 +18,7 @@ pub mod plan;
 mod prefix;
 mod preview;
 pub mod progress;
+mod question;
 pub mod refill;
 pub mod run;
 mod servers;

@@ -5,7 +5,8 @@ use super::diff::{Fate, Nothing, diff};
 use super::plan::plan;
 use super::prefix::old_prefix;
 use super::progress::Progress;
-use super::run::{Options, asks_otherwise, choose, rules};
+use super::question;
+use super::run::{Options, choose, rules};
 use super::servers::unreachable;
 use super::tally::Tally;
 use super::terms::Terms;
@@ -82,7 +83,7 @@ pub(super) fn run(
         })?;
         known.clear();
     }
-    let full = options.full || asks_otherwise(config, &ledger)?;
+    let full = options.full || question::is_another(config, &ledger)?;
     let held = known.values().map(|h| u64::from(h.records)).sum();
     let plan = plan(&index.events, &known, rules(config, index.now, full, held));
     let print =

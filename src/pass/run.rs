@@ -13,6 +13,7 @@ use super::plan::{Plan, Rules, plan};
 use super::prefix::leave_old_prefix;
 use super::preview;
 use super::progress::Progress;
+use super::question;
 use super::servers::{Memory, unreachable};
 use super::standing::Doubtful;
 use super::survey::{Summary, survey};
@@ -182,16 +183,11 @@ pub(super) fn rules(config: &Config, now: u64, full: bool, held: u64) -> Rules {
     }
 }
 
-/// Whether the ledger answers another question than the configuration asks.
-pub(super) fn asks_otherwise(config: &Config, ledger: &Ledger) -> Result<bool> {
-    Ok(ledger.meta("question")?.is_some_and(|q| q != query::fingerprint(config).as_bytes()))
-}
-
 impl Pass<'_> {
     fn run(&mut self, fleet: &mut Fleet, index: &Index, window: Window, report: &mut Report) -> Result<()> {
         let (config, ledger) = (self.config, self.ledger);
         let terms = Terms::new(config, index.now);
-        let otherwise = asks_otherwise(config, ledger)?;
+        let otherwise = question::is_another(config, ledger)?;
         if !config.memcached.context.is_empty() {
             ledger.allow_context()?;
         }
@@ -217,6 +213,7 @@ impl Pass<'_> {
         // Fails before anything is fetched where the list alone says so.
         self.guard(held, leaving)?;
 
+        question::begin(config, ledger)?;
         let mut tally = Tally::default();
         if ledger.has_removals()? {
             // A run was cut off; what it was about to remove is found again.
@@ -384,12 +381,7 @@ impl Pass<'_> {
 
     /// The keys that tell readers what they may rely on, `misp-stats` last.
     fn finish(&self, fleet: &mut Fleet, summary: &Summary, now: u64) -> Result<()> {
-        let question = query::fingerprint(self.config);
-        if self.ledger.meta("question")?.as_deref() != Some(question.as_bytes()) {
-            let mut change = self.ledger.change()?;
-            change.set_meta("question", question.as_bytes())?;
-            change.commit()?;
-        }
+        question::answered(self.config, self.ledger)?;
         let keys = fleet.keys().clone();
         fleet.set_everywhere(&keys.networks(), summary.networks.as_bytes())?;
         fleet.set_everywhere(&keys.namespaces(), summary.with_keys().to_string().as_bytes())?;
