@@ -31,6 +31,7 @@ use crate::indicator::{Namespace, Namespaces};
 use crate::ledger::header::Header;
 use crate::ledger::{Ledger, SUMMARY};
 use crate::lock::Lock;
+use crate::misp::attribute::IndexEvent;
 use crate::misp::client::{Client, local_now};
 use crate::misp::fetch::fetch;
 use crate::misp::index::{self, Index};
@@ -323,26 +324,34 @@ impl Pass<'_> {
         self.look_again(writer, index, &vanished)
     }
 
-    /// Asks once more for the list of events: those that are still published and
-    /// unchanged really have nothing left; the others were being edited.
+    /// Asks once more for the list of events, where some came without a row or in
+    /// answers that may disagree. Those that are still published and unchanged really
+    /// have nothing left, or what came; the others were being edited.
     fn look_again(&self, writer: &mut Writer, index: &Index, vanished: &[u64]) -> Result<()> {
-        if vanished.is_empty() {
+        let doubted = writer.doubted();
+        if vanished.is_empty() && doubted.is_empty() {
             return Ok(());
         }
         let now = index::fetch(&self.client)?.events;
-        let find = |list: &[crate::misp::attribute::IndexEvent], id: u64| {
-            list.binary_search_by_key(&id, |e| e.id).ok().map(|at| list[at])
-        };
+        let find = |list: &[IndexEvent], id: u64| list.binary_search_by_key(&id, |e| e.id).ok().map(|at| list[at]);
+        let unchanged = |event: u64| find(&index.events, event).filter(|before| find(&now, event) == Some(*before));
         for event in vanished {
-            let (before, after) = (find(&index.events, *event), find(&now, *event));
             let Some(header) = self.known.get(event) else { continue };
-            if before.is_some() && before == after {
-                let timestamp = before.map_or(0, |e| e.timestamp);
+            if let Some(IndexEvent { timestamp, .. }) = unchanged(*event) {
                 let header = Header { timestamp, delivered: index.now, unpublished_since: 0, ..*header };
                 writer.drop_records(*event, header, |_| true)?;
             }
         }
-        Ok(())
+        for event in doubted {
+            // Within a second a change does not show; the next pass fetches the event again anyway.
+            let late = |e: IndexEvent| {
+                Header { timestamp: e.timestamp, delivered: index.now, ..Header::default() }.may_lag()
+            };
+            if unchanged(event).is_none_or(late) {
+                writer.keep(event)?;
+            }
+        }
+        writer.flush()
     }
 
     /// What the ledger held when it was last read to the end; `None` where it changed since.

@@ -42,13 +42,14 @@ pub struct Writer<'a> {
     known: &'a BTreeMap<u64, Header>,
     /// Events whose changes are in memcached: marked so with the next commit.
     settled: Vec<(u64, Header)>,
-    /// Events of the list of changes that is under way, and whether they have
-    /// records to remove.
-    under_way: Vec<(u64, Header, bool)>,
-    /// Events that have records to remove.
-    removing: Vec<(u64, Header)>,
-    /// Indicators that go from events that stay.
-    going: u64,
+    /// Events of the list of changes that is under way, and how many records they have
+    /// to remove.
+    under_way: Vec<(u64, Header, u64)>,
+    /// Events that have records to remove, and how many.
+    removing: Vec<(u64, Header, u64)>,
+    /// Events that came in several answers and are new, or have lost something: whoever
+    /// changed them in between made these answers disagree.
+    doubted: Vec<u64>,
     adds: Changes,
     /// What memcached did.
     pub applied: Applied,
@@ -85,7 +86,7 @@ impl<'a> Writer<'a> {
             settled: Vec::new(),
             under_way: Vec::new(),
             removing: Vec::new(),
-            going: 0,
+            doubted: Vec::new(),
             adds: Changes::default(),
             applied: Applied::default(),
             tell_all: false,
@@ -93,9 +94,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Indicators that are to go from events that stay.
+    /// Indicators that are to go from events that stay, all changes being in memcached.
     pub fn going(&self) -> u64 {
-        self.going
+        self.removing.iter().map(|(.., count)| count).sum()
+    }
+
+    /// The events that [`Writer::keep`] is for, if they changed while they were read.
+    pub fn doubted(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.doubted)
     }
 
     /// Takes the events of a batch, of whose headers `listed` tells what MISP's list
@@ -132,7 +138,10 @@ impl<'a> Writer<'a> {
                 replay.push((event, done.header));
             }
             if done.begun {
-                begun.push((event, done.header, done.gone > 0));
+                begun.push((event, done.header, done.gone));
+            }
+            if batch.several && (done.gone > 0 || known.is_none()) {
+                self.doubted.push(event);
             }
         }
         if touched {
@@ -149,7 +158,7 @@ impl<'a> Writer<'a> {
         }
         let all_stored = self.applied.refused == refused;
         self.under_way.extend(
-            begun.into_iter().map(|(event, header, goes)| (event, Header { dirty: !all_stored, ..header }, goes)),
+            begun.into_iter().map(|(event, header, gone)| (event, Header { dirty: !all_stored, ..header }, gone)),
         );
         self.applier.begin(adds)
     }
@@ -164,10 +173,10 @@ impl<'a> Writer<'a> {
                 self.adds = done.memory;
             }
             // What memcached refused keeps its mark, so the next pass tries again.
-            for (event, mut header, has_removals) in std::mem::take(&mut self.under_way) {
+            for (event, mut header, gone) in std::mem::take(&mut self.under_way) {
                 header.dirty |= applied.refused > 0;
-                if has_removals {
-                    self.removing.push((event, header));
+                if gone > 0 {
+                    self.removing.push((event, header, gone));
                 } else if !header.dirty {
                     self.settled.push((event, header));
                 }
@@ -231,7 +240,6 @@ impl<'a> Writer<'a> {
         }
         if gone > 0 {
             change.finish_removals(event, removals)?;
-            self.going += gone;
         }
         let begun = replay || self.adds.len() > start || gone > 0;
         if !terms.any_expires()
@@ -329,9 +337,23 @@ impl<'a> Writer<'a> {
         if n > 0 {
             change.finish_removals(event, removals)?;
             change.commit()?;
-            self.removing.push((event, header));
-            self.going += n;
+            self.removing.push((event, header, n));
         }
+        Ok(())
+    }
+
+    /// Gives up the removals of an event: it keeps what it had, and is fetched again by
+    /// the next pass. All changes are in memcached.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`].
+    pub fn keep(&mut self, event: u64) -> Result<()> {
+        let at = self.removing.iter().position(|(e, ..)| *e == event);
+        let header = match at {
+            Some(at) => Some(self.removing.swap_remove(at).1),
+            None => self.ledger.header(event)?,
+        };
+        self.settled.extend(header.map(|header| (event, Header { timestamp: 0, ..header })));
         Ok(())
     }
 
@@ -343,7 +365,7 @@ impl<'a> Writer<'a> {
     pub fn give_up_removals(&mut self) -> Result<()> {
         self.wait()?;
         let kept =
-            self.removing.drain(..).map(|(event, header)| (event, Header { timestamp: 0, dirty: false, ..header }));
+            self.removing.drain(..).map(|(event, header, _)| (event, Header { timestamp: 0, dirty: false, ..header }));
         self.settled.extend(kept);
         let mut change = self.ledger.change()?;
         self.settle(&mut change)?;
@@ -366,16 +388,15 @@ impl<'a> Writer<'a> {
         }
         let mut changes = Changes::default();
         let removing = std::mem::take(&mut self.removing);
-        self.going = 0;
         for some in removing.chunks(REMOVED_AT_ONCE) {
             interrupt::check()?;
-            for (event, _) in some {
+            for (event, ..) in some {
                 self.take_away(self.ledger.removals(*event)?, *event, &mut changes, tally)?;
             }
             self.apply(&mut changes)?;
             let mut change = self.ledger.change()?;
             self.settle(&mut change)?;
-            for (event, header) in some {
+            for (event, header, _) in some {
                 self.rewrite(&mut change, *event, *header)?;
             }
             change.commit()?;
