@@ -57,6 +57,16 @@ impl Fresh {
     }
 }
 
+/// What was made of MISP's answer for some events.
+#[derive(Debug, Default)]
+pub struct Absorbed {
+    /// Known events that came without a row, left as they were: such an answer is to be doubted.
+    pub vanished: Vec<(u64, Header)>,
+    /// An event has lost something between two answers that may disagree. It keeps what
+    /// it had until a pass has looked again.
+    pub doubted: bool,
+}
+
 /// Ledger and memcached, open between two passes.
 pub struct Between<'a> {
     config: &'a Config,
@@ -91,7 +101,9 @@ impl<'a> Between<'a> {
         let summary = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
         let told = Told::new(summary.map_or_else(Namespaces::default, |s| s.with_keys()));
         let held = ledger.headers()?.iter().map(|(_, h)| u64::from(h.records)).sum();
-        let lost = fleet.unreachable().next().is_some();
+        let away: Vec<String> = fleet.unreachable().map(|(address, _)| address.to_string()).collect();
+        // Broken off since the pass: what is written from now on, they do not have.
+        standing::lose(&ledger, &away)?;
         let mut between = Between {
             config,
             ledger,
@@ -101,7 +113,7 @@ impl<'a> Between<'a> {
             ahead,
             settled: Vec::new(),
             held,
-            lost,
+            lost: !away.is_empty(),
             probe: None,
         };
         between.terms.now = between.now();
@@ -183,15 +195,15 @@ impl<'a> Between<'a> {
         Ok(applied.refused == 0)
     }
 
-    /// Takes what MISP says of some events now. Those of `unknown` that came without a
-    /// row are not remembered; known ones without a row are left as they are and given
-    /// back, since an answer without rows is to be doubted.
+    /// Takes what MISP says of some events now. Unknown ones that came without a row are
+    /// not remembered.
     ///
     /// # Errors
     /// [`crate::error::Kind::CannotWrite`], [`crate::error::Kind::Unavailable`].
-    pub fn absorb(&mut self, batch: Batch, since: Since) -> Result<Vec<(u64, Header)>> {
+    pub fn absorb(&mut self, batch: Batch, since: Since) -> Result<Absorbed> {
         let known = self.known(&batch.events)?;
-        let mut vanished = Vec::new();
+        let mut absorbed = Absorbed::default();
+        let published = self.config.misp.published;
         let skips = batch.skipped.reasons().values().sum::<u64>();
         if skips > 0 {
             log::debug!("{skips} attributes that are no indicators came; the next pass names them");
@@ -202,11 +214,19 @@ impl<'a> Between<'a> {
                 Header { unpublished_since, ..Header::default() }
             };
             writer.absorb(batch, listed, tally, |event| {
-                vanished.extend(known.get(&event).filter(|h| h.records > 0).map(|h| (event, *h)));
+                absorbed.vanished.extend(known.get(&event).filter(|h| h.records > 0).map(|h| (event, *h)));
                 true
-            })
+            })?;
+            // Unpublished in between: no message would bring back what it lost. What else
+            // changes between two answers has a message of its own.
+            for event in writer.doubted().into_iter().filter(|event| published && known.contains_key(event)) {
+                writer.flush()?;
+                writer.keep(event)?;
+                absorbed.doubted = true;
+            }
+            Ok(())
         })?;
-        Ok(vanished)
+        Ok(absorbed)
     }
 
     /// Drops the indicators of events that came without a row, but for those that came
