@@ -336,6 +336,7 @@ impl<'a> Writer<'a> {
         }
         if n > 0 {
             change.finish_removals(event, removals)?;
+            change.set_header(event, &Header { dirty: true, ..header })?;
             change.commit()?;
             self.removing.push((event, header, n));
         }
@@ -364,8 +365,8 @@ impl<'a> Writer<'a> {
     /// [`Kind::CannotWrite`].
     pub fn give_up_removals(&mut self) -> Result<()> {
         self.wait()?;
-        let kept =
-            self.removing.drain(..).map(|(event, header, _)| (event, Header { timestamp: 0, dirty: false, ..header }));
+        // What memcached refused keeps its mark.
+        let kept = self.removing.drain(..).map(|(event, header, _)| (event, Header { timestamp: 0, ..header }));
         self.settled.extend(kept);
         let mut change = self.ledger.change()?;
         self.settle(&mut change)?;
@@ -403,6 +404,13 @@ impl<'a> Writer<'a> {
         }
         for some in gone.chunks(REMOVED_AT_ONCE) {
             interrupt::check()?;
+            // The list may have missed them for a moment only.
+            let mut change = self.ledger.change()?;
+            for event in some {
+                let Some(header) = self.known.get(event) else { continue };
+                change.set_header(*event, &Header { dirty: true, ..*header })?;
+            }
+            change.commit()?;
             for event in some {
                 self.take_away(self.ledger.records(*event)?, *event, &mut changes, tally)?;
             }
