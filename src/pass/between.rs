@@ -25,10 +25,10 @@ use crate::cache::server::Server;
 use crate::config::Config;
 use crate::error::Result;
 use crate::indicator::{MispType, Namespace, Namespaces};
+use crate::ledger::Ledger;
 use crate::ledger::header::Header;
 use crate::ledger::insert::Put;
 use crate::ledger::record::Record;
-use crate::ledger::{Ledger, SUMMARY};
 use crate::misp::client::local_now;
 use crate::misp::fetch::Batch;
 use crate::report;
@@ -98,8 +98,7 @@ impl<'a> Between<'a> {
             return Ok(None);
         }
         let fleet = Fleet::open(&config.memcached)?;
-        let summary = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
-        let told = Told::new(summary.map_or_else(Namespaces::default, |s| s.with_keys()));
+        let told = Told::new(Summary::stored(&ledger)?.map_or_else(Namespaces::default, |s| s.with_keys()));
         let held = ledger.headers()?.iter().map(|(_, h)| u64::from(h.records)).sum();
         let away: Vec<String> = fleet.unreachable().map(|(address, _)| address.to_string()).collect();
         // Broken off since the pass: what is written from now on, they do not have.

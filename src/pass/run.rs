@@ -19,7 +19,7 @@ use super::standing::Doubtful;
 use super::survey::{Summary, survey};
 use super::tally::Tally;
 use super::terms::Terms;
-use super::told::{Told, look_everywhere};
+use super::told::{Told, before_a_refill};
 use super::verify::verify;
 use super::window::{self, Choice, Window};
 use super::writer::Writer;
@@ -141,7 +141,7 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let mends = !choice.fill.is_empty() || !doubtful.servers(&fleet).is_empty();
     let counted_on = (mends && !known.is_empty()).then_some(terms.now);
     if mends {
-        look_everywhere(&mut fleet)?;
+        before_a_refill(&ledger, &mut fleet)?;
     }
     let (refilled, mended) = doubtful.mend(&ledger, &known, &mut fleet, &choice.fill, &terms, directory)?;
     report.refilled = refilled;
@@ -224,7 +224,7 @@ impl Pass<'_> {
         }
         // Before anything else rewrites these headers.
         self.known.extend(plan.marks.iter().copied());
-        let told = self.stored_summary()?.map_or_else(Namespaces::default, |summary| summary.with_keys());
+        let told = Summary::stored(self.ledger)?.map_or_else(Namespaces::default, |summary| summary.with_keys());
         let mut told = Told::new(told);
         let applied = thread::scope(|scope| {
             let applier = Applier::start(scope, fleet, index.now, &mut told);
@@ -353,16 +353,11 @@ impl Pass<'_> {
         writer.flush()
     }
 
-    /// What the ledger held when it was last read to the end; `None` where it changed since.
-    fn stored_summary(&self) -> Result<Option<Summary>> {
-        Ok(self.ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice(&s).ok()))
-    }
-
     /// What the ledger holds: read anew where it changed since it was last read to
     /// the end, else as it was stored.
     fn summary(&self, fleet: &Fleet, terms: &Terms, report: &mut Report) -> Result<Summary> {
         let ledger = self.ledger;
-        let stored = self.stored_summary()?;
+        let stored = Summary::stored(self.ledger)?;
         let mut files = falco_files::Files::new(self.config, terms.now, ledger)?;
         let read = stored.is_none() || files.wants_records();
         let summary = match &stored {
