@@ -5,11 +5,12 @@
 //! - [`refill`]: servers that lost their data; `standing`: servers that missed a pass; [`writer`]: events into ledger and
 //!   memcached; [`verify`]: memcached held against the ledger; [`survey`]: the
 //!   ledger read once; `left_out`: keys that too many events list; `prefix`: another one
-//!   than before; `question`: which one the ledger answers; [`told`]: what readers have to know first; [`run`]: all of it in order
+//!   than before; `question`: which one the ledger answers; `clock`: MISP's, if it was ahead; [`told`]: what readers have to know first; [`run`]: all of it in order
 
 pub mod applier;
 pub mod between;
 pub(crate) mod cdb_files;
+mod clock;
 pub mod diff;
 mod falco_files;
 pub mod guard;

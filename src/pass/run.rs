@@ -6,6 +6,7 @@
 
 use super::applier::Applier;
 use super::cdb_files;
+use super::clock;
 use super::falco_files;
 use super::guard;
 use super::left_out;
@@ -188,6 +189,7 @@ impl Pass<'_> {
     fn run(&mut self, fleet: &mut Fleet, index: &Index, window: Window, report: &mut Report) -> Result<()> {
         let (config, ledger) = (self.config, self.ledger);
         let terms = Terms::new(config, index.now);
+        clock::check(ledger, &mut self.known, index.now)?;
         let otherwise = question::is_another(config, ledger)?;
         if !config.memcached.context.is_empty() {
             ledger.allow_context()?;
@@ -215,6 +217,9 @@ impl Pass<'_> {
         self.guard(held, leaving)?;
 
         question::begin(config, ledger)?;
+        if !plan.fetch.is_empty() || !plan.gone.is_empty() {
+            clock::note(ledger, index.now)?;
+        }
         let mut tally = Tally::default();
         if ledger.has_removals()? {
             // A run was cut off; what it was about to remove is found again.
@@ -287,6 +292,7 @@ impl Pass<'_> {
             if busy || plan.gone.binary_search(event).is_ok() {
                 continue;
             }
+            clock::note(self.ledger, terms.now)?;
             writer.drop_records(*event, *header, |record| {
                 u64::from(record.timestamp) < cutoff || terms.is_over(record.namespace.category(), header.delivered)
             })?;

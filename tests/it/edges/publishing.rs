@@ -171,7 +171,7 @@ fn unpublished_between_two_searches() {
         let mut world = world.lock().unwrap();
         if request.path == SEARCH && count == 2 {
             world.unpublish(1);
-            world.hard_delete(4, now());
+            world.hard_delete(4, now() - 30);
         }
         Fault::None
     }));
