@@ -59,16 +59,17 @@ pub fn plan(index: &[IndexEvent], ledger: &BTreeMap<u64, Header>, rules: Rules) 
         let inside = event.timestamp >= rules.initial_since;
         // Publishing moves no timestamp that the list shows.
         let released = |h: &Header| rules.published_since.is_some() && event.published && h.unpublished_since != 0;
-        if let Some(header) = known
-            && rules.published_since.is_some_and(|since| header.published_at > 0 && header.published_at < since)
-            && header.timestamp == event.timestamp
-            && !released(header)
-        {
-            plan.gone.push(event.id);
-            continue;
-        }
+        // Nor does publishing once more: only MISP knows whether its time is over.
+        let aged = known.is_some_and(|h| {
+            let long_ago = rules.published_since.is_some_and(|since| h.published_at > 0 && h.published_at < since);
+            long_ago && h.timestamp == event.timestamp && !released(h)
+        });
         if rules.published && !event.published {
-            unpublished(event, known, rules, &mut plan);
+            if aged {
+                plan.gone.push(event.id)
+            } else {
+                unpublished(event, known, rules, &mut plan)
+            }
             continue;
         }
         match known {
@@ -82,7 +83,7 @@ pub fn plan(index: &[IndexEvent], ledger: &BTreeMap<u64, Header>, rules: Rules) 
                 plan.wanted += 1;
                 let changed = header.dirty || header.timestamp != event.timestamp || header.may_lag();
                 let unpublished_since = rules.draft_since(event, header.unpublished_since);
-                if rules.full || changed || released(header) || event.timestamp >= rules.refresh_since {
+                if rules.full || changed || aged || released(header) || event.timestamp >= rules.refresh_since {
                     plan.fetch.push((event.id, event.timestamp));
                 } else if header.unpublished_since != unpublished_since {
                     plan.marks.push((event.id, Header { unpublished_since, ..*header }));
@@ -226,9 +227,11 @@ mod tests {
         let old = NOW - 40 * DAY;
         let ledger = BTreeMap::from([(1, Header { timestamp: old, published_at: old, ..Header::default() })]);
         let rules = Rules { published_since: Some(NOW - 30 * DAY), ..rules() };
-        assert_eq!(plan(&[event(1, old)], &ledger, rules).gone, [1]);
-        // Changed since: MISP is asked.
+        // MISP is asked: it may have been published once more.
+        assert_eq!(plan(&[event(1, old)], &ledger, rules).fetch, [(1, old)]);
         assert_eq!(plan(&[event(1, old + 1)], &ledger, rules).fetch, [(1, old + 1)]);
+        let draft = IndexEvent { published: false, ..event(1, old) };
+        assert_eq!(plan(&[draft], &ledger, Rules { published: true, ..rules }).gone, [1]);
     }
 
     /// Publishing moves no timestamp that the list shows: a draft is remembered as
@@ -244,7 +247,7 @@ mod tests {
         ledger.insert(1, Header { published_at: old, ..first.marks[0].1 });
         let later = Rules { now: NOW + 60, ..rules };
         let still = plan(&[draft], &ledger, later);
-        assert_eq!((still.marks.len(), still.fetch.len()), (0, 0));
+        assert_eq!((still.marks.len(), still.gone.len()), (0, 0));
         assert_eq!(plan(&[event(1, old)], &ledger, later).fetch, [(1, old)]);
         // Where the moment of publishing does not matter, nothing is asked for.
         let plan = plan(&[event(1, old)], &ledger, Rules { published_since: None, ..later });

@@ -344,7 +344,8 @@ impl Pass<'_> {
         for event in vanished {
             let Some(header) = self.known.get(event) else { continue };
             if let Some(IndexEvent { timestamp, .. }) = unchanged(*event) {
-                let header = Header { timestamp, delivered: index.now, unpublished_since: 0, ..*header };
+                let delivered = index.now;
+                let header = Header { timestamp, delivered, published_at: 0, unpublished_since: 0, ..*header };
                 writer.drop_records(*event, header, |_| true)?;
             }
         }

@@ -129,7 +129,7 @@ impl<'a> Writer<'a> {
             let known = self.known.get(&event).copied();
             let header = Header {
                 delivered: self.terms.now,
-                published_at: batch.published_at.get(&event).copied().or(known.map(|h| h.published_at)).unwrap_or(0),
+                published_at: batch.published_at.get(&event).copied().unwrap_or(0),
                 ..listed(event)
             };
             let done = self.event(&mut change, event, known, header, &mut rows, tally)?;
