@@ -235,7 +235,6 @@ impl<'a> Between<'a> {
     /// [`crate::error::Kind::Untrusted`]: the shrink guard; and as [`Between::absorb`].
     pub fn drop_vanished(&mut self, vanished: &[(u64, Header)], since: &Since) -> Result<()> {
         // Messages may have changed them since, and deleted some.
-        self.settle()?;
         let known = self.known(&events_of(vanished))?;
         let going = known.values().map(|h| u64::from(h.records)).sum();
         guard::check(self.held, going, self.config.misp.max_shrink_percent)?;
@@ -279,8 +278,10 @@ impl<'a> Between<'a> {
         self.write(&known, Since::default(), |writer, tally| writer.remove(&gone, tally))
     }
 
-    /// Those of these events that the ledger knows.
-    fn known(&self, events: &[u64]) -> Result<BTreeMap<u64, Header>> {
+    /// Those of these events that the ledger knows, all that was done being settled:
+    /// whoever writes these headers undoes nothing.
+    fn known(&mut self, events: &[u64]) -> Result<BTreeMap<u64, Header>> {
+        self.settle()?;
         let mut known = BTreeMap::new();
         for event in events {
             if let Some(header) = self.ledger.header(*event)? {
@@ -290,14 +291,13 @@ impl<'a> Between<'a> {
         Ok(known)
     }
 
-    /// Does something with a writer, and removes what it found to go.
+    /// Does something with a writer for `known` events, and removes what it found to go.
     fn write(
         &mut self,
         known: &BTreeMap<u64, Header>,
         since: Since,
         job: impl FnOnce(&mut Writer<'_>, &mut Tally) -> Result<()>,
     ) -> Result<()> {
-        self.settle()?;
         self.terms.now = self.now();
         let (ledger, terms, fleet, told) = (&self.ledger, &self.terms, &mut self.fleet, &mut self.told);
         let mut tally = Tally::default();

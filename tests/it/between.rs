@@ -9,6 +9,8 @@ use crate::support::site::{Held, Site};
 use misp2memcached::config::{Config, Sources, load};
 use misp2memcached::demo::{Attribute, Event, Fault, World};
 use misp2memcached::indicator::{MispType, Namespace};
+use misp2memcached::ledger::Ledger;
+use misp2memcached::ledger::header::Header;
 use misp2memcached::misp::client::Client;
 use misp2memcached::misp::fetch::fetch;
 use misp2memcached::misp::query::Query;
@@ -30,6 +32,11 @@ fn event(address: &str, name: &str) -> Event {
     Event::new("e").with(Attribute::new("ip-dst", address)).with(Attribute::new("domain", name))
 }
 
+fn domain(name: &str) -> Fresh {
+    let kind = MispType::from_name("domain").expect("a type");
+    Fresh { namespace: Namespace::Domain, kind, timestamp: 1, value: name.into() }
+}
+
 /// It broke off behind the last key of a pass: what is written now, it misses.
 #[test]
 fn a_server_that_cannot_be_reached_from_the_first_moment() {
@@ -46,10 +53,8 @@ fn a_server_that_cannot_be_reached_from_the_first_moment() {
     drop(open(&site.config, &config));
     assert!(cable.is_broken());
     let mut between = open(&site.config, &config);
-    let kind = MispType::from_name("domain").unwrap();
-    let fresh = Fresh { namespace: Namespace::Domain, kind, timestamp: 1, value: "live.example".into() };
     site.misp.world().add_attribute(1, Attribute::new("domain", "live.example"), now());
-    between.add(BTreeMap::from([(1, vec![fresh])])).unwrap();
+    between.add(BTreeMap::from([(1, vec![domain("live.example")])])).unwrap();
     site.misp.world().delete_event(2);
     between.remove(&[2]).unwrap();
     between.settle().unwrap();
@@ -105,4 +110,23 @@ fn unpublished_between_two_searches() {
     drop(between);
     scene.good("the next pass");
     assert_eq!(scene.wanted().len(), 1);
+}
+
+/// An event was marked as unpublished while a message's change of it was not settled yet:
+/// the one must not undo the other, or its grace would begin anew.
+#[test]
+fn unpublished_and_not_settled() {
+    let mut site = Site::new(World::new());
+    site.config.misp("published: true\n");
+    site.misp.world().add_event(event("198.51.100.1", "a.example"), now() - DAY);
+    site.misp.world().publish(1, now() - DAY);
+    site.pass(&[]);
+    let config = read(&site.config);
+    let mut between = open(&site.config, &config);
+    between.add(BTreeMap::from([(1, vec![domain("live.example")])])).unwrap();
+    between.mark_unpublished(&[(1, Header::default())]).unwrap();
+    between.settle().unwrap();
+    drop(between);
+    let headers = Ledger::open(&site.config.state()).unwrap().headers().unwrap();
+    assert!(headers[0].1.unpublished_since > 0 && !headers[0].1.dirty, "{headers:?}");
 }
