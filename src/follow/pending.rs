@@ -37,6 +37,13 @@ const LATE: &[Duration] = &[Duration::from_millis(250), Duration::from_secs(2), 
 /// To make sure of what was applied as the message said.
 const SURE: &[Duration] = &[Duration::from_secs(5)];
 
+/// When everything is asked for after the last message that asks for it: a tag goes from
+/// all that it was attached to in one transaction, and a full pass is not made twice.
+const EVERYTHING: Duration = Duration::from_secs(5);
+
+/// However many such messages come, the first of them waits no longer.
+const MAX_EVERYTHING: Duration = Duration::from_secs(60);
+
 /// When an event is asked for again that MISP could not be asked for.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -49,7 +56,7 @@ pub struct Pending {
     first_add: Option<(u64, Instant)>,
     gone: BTreeMap<u64, u64>,
     looks: BTreeMap<u64, Look>,
-    everything: Option<u64>,
+    everything: Option<Everything>,
     /// The first message of what the writer has taken and not done yet.
     taken: Option<u64>,
     /// The last message that was put in.
@@ -67,6 +74,17 @@ struct Look {
     rest: &'static [Duration],
     /// The first message that waits for it; `None` where it only makes sure.
     number: Option<u64>,
+}
+
+/// All events to ask MISP for.
+#[derive(Debug, Clone, Copy)]
+struct Everything {
+    /// The first message that asks for it, and the last.
+    first: u64,
+    last: u64,
+    due: Instant,
+    /// It is not put off beyond this.
+    latest: Instant,
 }
 
 /// Events that MISP is being asked for.
@@ -127,11 +145,11 @@ impl Pending {
                 // An answer that is on its way, or a pass, may have had it still and bring it back.
                 self.look(event, None, SURE, now);
             }
-            Step::Everything => self.all(number),
+            Step::Everything => self.all(number, now),
         }
         if self.looks.len() + self.gone.len() > MAX_EVENTS {
             let first = self.looks.values().filter_map(|l| l.number).chain(self.gone.values().copied()).min();
-            self.all(first.unwrap_or(number));
+            self.all(first.unwrap_or(number), now);
             self.looks.clear();
             self.gone.clear();
         }
@@ -167,8 +185,15 @@ impl Pending {
         self.recent.keys().map(|(event, _)| *event).collect()
     }
 
-    fn all(&mut self, number: u64) {
-        self.everything = Some(self.everything.map_or(number, |first| first.min(number)));
+    fn all(&mut self, number: u64, now: Instant) {
+        let fresh = Everything { first: number, last: self.last, due: now + EVERYTHING, latest: now + MAX_EVERYTHING };
+        let all = self.everything.get_or_insert(fresh);
+        *all = Everything {
+            first: all.first.min(number),
+            last: fresh.last,
+            due: fresh.due.min(all.latest),
+            latest: all.latest,
+        };
     }
 
     fn look(&mut self, event: u64, number: Option<u64>, delays: &'static [Duration], now: Instant) {
@@ -253,15 +278,17 @@ impl Pending {
         }
     }
 
-    /// Whether a full pass is asked for.
-    pub fn wants_everything(&self) -> bool {
-        self.everything.is_some()
+    /// Whether a full pass is due.
+    pub fn wants_everything(&self, now: Instant) -> bool {
+        self.everything.is_some_and(|all| all.due <= now)
     }
 
     /// A full pass was made, which began when `number` was the last message.
     pub fn everything_done(&mut self, number: u64) {
-        if self.everything.is_some_and(|first| first <= number) {
-            self.everything = None;
+        // What came during the pass it may not have seen.
+        self.everything = self.everything.filter(|all| all.last > number);
+        if let Some(all) = &mut self.everything {
+            all.first = all.first.max(number + 1);
         }
     }
 
@@ -277,7 +304,7 @@ impl Pending {
             .filter_map(|look| look.number)
             .chain(self.gone.values().copied())
             .chain(self.first_add.map(|(number, _)| number))
-            .chain(self.everything)
+            .chain(self.everything.map(|all| all.first))
             .chain(self.taken);
         waiting.min().map_or(self.last, |first| first.saturating_sub(1))
     }
@@ -350,7 +377,7 @@ mod tests {
         pending.put(9, Step::Everything, now);
         assert_eq!(pending.settled(None), 8);
         pending.everything_done(8);
-        assert!(pending.wants_everything());
+        assert_eq!(pending.settled(None), 8);
         pending.everything_done(9);
         assert_eq!(pending.settled(None), 9);
     }
@@ -379,6 +406,27 @@ mod tests {
     }
 
     #[test]
+    fn a_full_pass_waits_for_what_it_is_for() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        pending.put(1, Step::Everything, now);
+        assert!(!pending.wants_everything(now + EVERYTHING - MS) && pending.wants_everything(now + EVERYTHING));
+        // The pass has begun; what comes now it may not see.
+        let (begun, later) = (pending.last(), now + EVERYTHING + MS);
+        pending.put(2, Step::Everything, later);
+        pending.put(3, Step::Nothing, later);
+        pending.everything_done(begun);
+        assert_eq!(pending.settled(None), 1);
+        assert!(!pending.wants_everything(later) && pending.wants_everything(later + EVERYTHING));
+        pending.everything_done(3);
+        assert_eq!((pending.settled(None), pending.wants_everything(later + EVERYTHING)), (3, false));
+        // One after the other puts it off, but not for ever.
+        for second in 0..600 {
+            pending.put(4 + second, Step::Everything, now + second as u32 * Duration::from_secs(1));
+        }
+        assert!(pending.wants_everything(now + MAX_EVERYTHING));
+    }
+
+    #[test]
     fn too_many_indicators_become_events_to_ask_for() {
         let (mut pending, now) = (Pending::default(), Instant::now());
         let value = "x".repeat(60_000);
@@ -401,7 +449,7 @@ mod tests {
             pending.put(number, step, now);
             assert!(pending.looks.len() + pending.gone.len() <= MAX_EVENTS);
         }
-        assert!(pending.wants_everything());
+        assert!(pending.wants_everything(now + EVERYTHING));
         assert_eq!(pending.settled(None), 0);
     }
 

@@ -350,10 +350,7 @@ impl Pass<'_> {
             }
         }
         for event in doubted {
-            // Within a second a change does not show; the next pass fetches the event again anyway.
-            let late =
-                |e: IndexEvent| Header { timestamp: e.timestamp, delivered: index.now, ..Header::default() }.may_lag();
-            if unchanged(event).is_none_or(late) {
+            if unchanged(event).is_none() {
                 writer.keep(event)?;
             }
         }

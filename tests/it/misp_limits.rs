@@ -218,7 +218,7 @@ fn pages_that_shift_while_they_are_read() {
     world.add_event(values.fold(Event::new("large"), Event::with), now() - 2 * 86_400);
     let scene = Scene::new(world, "connections: 1\npage_size: 100");
     scene.good("the first load");
-    scene.world().add_attribute(1, Attribute::new("domain", "a.example"), now());
+    scene.world().add_attribute(1, Attribute::new("domain", "a.example"), now() - 60);
     let before = scene.wanted();
     let world = scene.shared_world();
     scene.misp.set_fault(Box::new(move |request, _| {

@@ -162,6 +162,25 @@ fn messages_come_before_they_are_true() {
     }
 }
 
+/// A tag goes from all that it was attached to, which takes MISP a while, and moves no timestamp.
+#[test]
+fn a_tag_goes_some_time_after_its_message() {
+    let mut world = world();
+    world.tag_event(1, "tlp:red", super::now() - 80_000);
+    world.tag_event(2, "tlp:red", super::now() - 80_000);
+    let mut scene = Scene::start(world, "filter:\n  - tags: [\"tlp:red\"]\nmax_shrink_percent: 100\n", "");
+    scene.settles("the first pass");
+    let mut later = scene.site.misp.world().clone();
+    let deleted = DeleteTag("tlp:red".into());
+    let messages = operate(&mut later, &deleted, super::now(), Transport::Zmq).expect("a tag");
+    scene.publisher.send_all(messages.iter().map(|message| message.frame()));
+    // Not a wait for something: it is how long MISP takes.
+    std::thread::sleep(Duration::from_millis(1500));
+    *scene.site.misp.world() = later;
+    scene.settles("the tag is gone");
+    assert!(scene.site.held().indicators.is_empty());
+}
+
 /// The same where a pass comes in between, which takes what MISP does not show yet for gone.
 #[test]
 fn a_pass_comes_before_a_message_is_true() {
