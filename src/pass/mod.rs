@@ -4,7 +4,7 @@
 //! - [`between`]: live messages, between two passes
 //! - [`refill`]: servers that lost their data; `standing`: servers that missed a pass; [`writer`]: events into ledger and
 //!   memcached; [`verify`]: memcached held against the ledger; [`survey`]: the
-//!   ledger read once; `left_out`: keys that too many events list; `prefix`: another one
+//!   ledger read once; `finish`: files, the keys that sum up, the report; `left_out`: keys that too many events list; `prefix`: another one
 //!   than before; `question`: which one the ledger answers; `clock`: MISP's, if it was ahead; [`told`]: what readers have to know first; [`run`]: all of it in order
 
 pub mod applier;
@@ -13,6 +13,7 @@ pub(crate) mod cdb_files;
 mod clock;
 pub mod diff;
 mod falco_files;
+mod finish;
 pub mod guard;
 mod left_out;
 pub mod plan;

@@ -1,7 +1,10 @@
 //! What a pass has to do: MISP's list of events against the ledger's. Pure.
 
+use crate::config::Misp;
 use crate::ledger::header::Header;
 use crate::misp::attribute::IndexEvent;
+use crate::misp::query::published_cutoff;
+use crate::report;
 use std::collections::BTreeMap;
 
 /// The moments and switches that decide; all Unix seconds on MISP's clock.
@@ -25,6 +28,23 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// By configuration and MISP's clock, for a ledger of `held` indicators.
+    ///
+    /// Where there are none the ledger's events prove nothing: MISP may have answered
+    /// the first load with empty pages. All of the initial window is asked for again.
+    pub fn new(misp: &Misp, now: u64, full: bool, held: u64) -> Rules {
+        let refresh = if held == 0 { misp.initial_event_timestamp } else { misp.refresh_event_timestamp };
+        Rules {
+            now,
+            initial_since: now.saturating_sub(misp.initial_event_timestamp.as_secs()),
+            refresh_since: now.saturating_sub(refresh.as_secs()),
+            full,
+            published: misp.published,
+            unpublished_grace: misp.unpublished_grace.as_secs(),
+            published_since: published_cutoff(misp, now),
+        }
+    }
+
     /// What an event's header says of its being a draft, given what it said: needed
     /// where the moment of publishing matters, so that this moment is noticed.
     pub fn draft_since(&self, event: &IndexEvent, before: u64) -> u64 {
@@ -49,6 +69,19 @@ pub struct Plan {
     pub unpublished: u64,
     /// Headers that change without a fetch.
     pub marks: Vec<(u64, Header)>,
+}
+
+impl Plan {
+    /// For the report; `listed` events are in the index.
+    pub fn events(&self, listed: usize) -> report::Events {
+        report::Events {
+            listed: listed as u64,
+            wanted: self.wanted,
+            fetched: self.fetch.len() as u64,
+            gone: self.gone.len() as u64,
+            unpublished: self.unpublished,
+        }
+    }
 }
 
 /// Compares the index (ascending, each event once) with the ledger.

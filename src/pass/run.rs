@@ -8,6 +8,7 @@ use super::applier::Applier;
 use super::cdb_files;
 use super::clock;
 use super::falco_files;
+use super::finish;
 use super::guard;
 use super::left_out;
 use super::plan::{Plan, Rules, plan};
@@ -17,27 +18,26 @@ use super::progress::Progress;
 use super::question;
 use super::servers::{Memory, unreachable};
 use super::standing::Doubtful;
-use super::survey::{Summary, survey};
+use super::survey::Summary;
 use super::tally::Tally;
 use super::terms::Terms;
 use super::told::{Told, before_a_refill};
 use super::verify::verify;
 use super::window::{self, Choice, Window};
 use super::writer::Writer;
-use crate::cache::bulk::Applied;
 use crate::cache::fleet::Fleet;
 use crate::config::Config;
-use crate::error::{Error, Kind, Result};
-use crate::indicator::{Namespace, Namespaces};
+use crate::error::Result;
+use crate::indicator::Namespaces;
+use crate::ledger::Ledger;
 use crate::ledger::header::Header;
-use crate::ledger::{Ledger, SUMMARY};
 use crate::lock::Lock;
 use crate::misp::attribute::IndexEvent;
 use crate::misp::client::{Client, local_now};
 use crate::misp::fetch::fetch;
 use crate::misp::index::{self, Index};
 use crate::misp::query::{self, Query};
-use crate::report::{self, Report};
+use crate::report::Report;
 use crate::state;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -167,24 +167,6 @@ pub(super) fn choose(fleet: &mut Fleet) -> Result<Choice> {
     Ok(window::choose(&stats))
 }
 
-/// The rules of a plan by configuration and MISP's clock, for a ledger of so many indicators.
-///
-/// Where there are none the ledger's events prove nothing: MISP may have answered
-/// the first load with empty pages. All of the initial window is asked for again.
-pub(super) fn rules(config: &Config, now: u64, full: bool, held: u64) -> Rules {
-    let misp = &config.misp;
-    let refresh = if held == 0 { misp.initial_event_timestamp } else { misp.refresh_event_timestamp };
-    Rules {
-        now,
-        initial_since: now.saturating_sub(misp.initial_event_timestamp.as_secs()),
-        refresh_since: now.saturating_sub(refresh.as_secs()),
-        full,
-        published: misp.published,
-        unpublished_grace: misp.unpublished_grace.as_secs(),
-        published_since: query::published_cutoff(misp, now),
-    }
-}
-
 impl Pass<'_> {
     fn run(&mut self, fleet: &mut Fleet, index: &Index, window: Window, report: &mut Report) -> Result<()> {
         let (config, ledger) = (self.config, self.ledger);
@@ -196,21 +178,12 @@ impl Pass<'_> {
         }
         let full = self.options.full || otherwise;
         let held: u64 = self.known.values().map(|h| u64::from(h.records)).sum();
-        let rules = rules(config, index.now, full, held);
+        let rules = Rules::new(&config.misp, index.now, full, held);
         let plan = plan(&index.events, &self.known, rules);
-        report.window_seconds = match window {
-            Window::Initial => config.misp.initial_event_timestamp.as_secs(),
-            Window::Refresh => config.misp.refresh_event_timestamp.as_secs(),
-        };
+        report.window_seconds = window.seconds(&config.misp);
         report.full = full;
         report.misp_time = index.now;
-        report.events = report::Events {
-            listed: index.events.len() as u64,
-            wanted: plan.wanted,
-            fetched: plan.fetch.len() as u64,
-            gone: plan.gone.len() as u64,
-            unpublished: plan.unpublished,
-        };
+        report.events = plan.events(index.events.len());
 
         let leaving: u64 = plan.gone.iter().filter_map(|e| self.known.get(e)).map(|h| u64::from(h.records)).sum();
         // Fails before anything is fetched where the list alone says so.
@@ -261,9 +234,10 @@ impl Pass<'_> {
             report.mended = mended.into();
         }
         self.progress.say("reading the ledger");
-        let summary = self.summary(fleet, &terms, report)?;
-        self.finish(fleet, &summary, index.now)?;
-        fill(report, &summary, &tally, applied);
+        let summary = finish::outputs(config, ledger, fleet.keys(), &terms, self.directory, report)?;
+        question::answered(config, ledger)?;
+        finish::tell_readers(fleet, &summary, index.now)?;
+        finish::fill(report, &summary, &tally, applied);
         Ok(())
     }
 
@@ -355,62 +329,5 @@ impl Pass<'_> {
             }
         }
         writer.flush()
-    }
-
-    /// What the ledger holds: read anew where it changed since it was last read to
-    /// the end, else as it was stored.
-    fn summary(&self, fleet: &Fleet, terms: &Terms, report: &mut Report) -> Result<Summary> {
-        let ledger = self.ledger;
-        let stored = Summary::stored(self.ledger)?;
-        let mut files = falco_files::Files::new(self.config, terms.now, ledger)?;
-        let read = stored.is_none() || files.wants_records();
-        let summary = match &stored {
-            Some(summary) if !read => summary.clone(),
-            _ => {
-                let records = ledger.headers()?.iter().map(|(_, h)| u64::from(h.records)).sum();
-                survey(ledger, records, fleet.keys(), |_, record| {
-                    files.take(&record);
-                    Ok(())
-                })?
-            }
-        };
-        report.falco = files.finish(self.config, ledger, read)?;
-        report.cdb = cdb_files::write(self.config, ledger, stored.is_none(), self.directory)?;
-        // Last: a pass that fails before leaves all of it to the next one.
-        if stored.as_ref() != Some(&summary) {
-            let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("a summary cannot be written: {e}"));
-            let mut change = ledger.change()?;
-            change.set_meta(SUMMARY, &serde_json::to_vec(&summary).map_err(bug)?)?;
-            change.commit()?;
-        }
-        Ok(summary)
-    }
-
-    /// The keys that tell readers what they may rely on, `misp-stats` last.
-    fn finish(&self, fleet: &mut Fleet, summary: &Summary, now: u64) -> Result<()> {
-        question::answered(self.config, self.ledger)?;
-        let keys = fleet.keys().clone();
-        fleet.set_everywhere(&keys.networks(), summary.networks.as_bytes())?;
-        fleet.set_everywhere(&keys.namespaces(), summary.with_keys().to_string().as_bytes())?;
-        fleet.set_everywhere(&keys.last_load(), now.to_string().as_bytes())?;
-        fleet.set_everywhere(&keys.stats(), summary.keys().to_string().as_bytes())
-    }
-}
-
-fn fill(report: &mut Report, summary: &Summary, tally: &Tally, applied: Applied) {
-    report.attributes = tally.attributes;
-    report.keys = summary.keys();
-    report.tags_left_out = applied.left_out;
-    report.keys_refused = applied.refused;
-    report.skipped = tally.skipped();
-    report.skipped_attributes = tally.named();
-    for namespace in Namespace::ALL {
-        let (added, removed) = tally.of(*namespace);
-        let holding = summary.namespaces.get(namespace.name()).copied().unwrap_or_default();
-        if added + removed + holding.keys > 0 {
-            let unchanged = holding.indicators.saturating_sub(added);
-            let row = report::Namespace { added, removed, unchanged, keys: holding.keys };
-            report.namespaces.insert(namespace.name().to_owned(), row);
-        }
     }
 }
