@@ -5,8 +5,9 @@
 //! MISP for, and too many of those become one full pass.
 
 use super::decide::Step;
+use super::recent::Recent;
 use crate::pass::between::Fresh;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Bytes of indicators that wait to be added, about; a burst beyond it costs less to
@@ -18,13 +19,6 @@ const MAX_EVENTS: usize = 50_000;
 
 /// Bytes that one indicator takes beside its value.
 const FRESH_BYTES: usize = size_of::<Fresh>() + 16;
-
-/// So long an added indicator is believed against an answer without it: that of a
-/// MISP whose transaction was not over yet.
-const RECENT: Duration = Duration::from_secs(5);
-
-/// Attributes that are remembered for that.
-const MAX_RECENT: usize = 20_000;
 
 /// When MISP is asked for an event after a message. MISP sends its message inside the
 /// transaction that makes it true (CakePHP saves so), hence not at once; and once more,
@@ -61,8 +55,7 @@ pub struct Pending {
     taken: Option<u64>,
     /// The last message that was put in.
     last: u64,
-    /// Attributes, by event, that messages brought lately, and when.
-    recent: BTreeMap<(u64, u64), (Instant, Vec<Fresh>)>,
+    recent: Recent,
     /// The transport may bring an event's messages in another order than MISP sent them.
     pub unordered: bool,
 }
@@ -119,7 +112,7 @@ impl Pending {
         match step {
             Step::Nothing => {}
             Step::Add { event, attribute, fresh, look } => {
-                self.remember((event, attribute), &fresh, now);
+                self.recent.remember((event, attribute), &fresh, now);
                 self.bytes += fresh.iter().map(|f| f.value.len() + FRESH_BYTES).sum::<usize>();
                 self.adds.entry(event).or_default().extend(fresh);
                 self.first_add.get_or_insert((number, now));
@@ -134,7 +127,7 @@ impl Pending {
             }
             Step::Look { event, late, withdrawn } => {
                 if let Some(attribute) = withdrawn {
-                    self.recent.remove(&(event, attribute));
+                    self.recent.withdraw((event, attribute));
                 }
                 self.look(event, Some(number), if late { LATE } else { SOON }, now);
             }
@@ -155,34 +148,9 @@ impl Pending {
         }
     }
 
-    /// An answer that MISP is about to give may be older than this message, and knows an
-    /// attribute as it was before.
-    fn remember(&mut self, attribute: (u64, u64), fresh: &[Fresh], now: Instant) {
-        if self.recent.len() >= MAX_RECENT {
-            self.forget(now);
-        }
-        if self.recent.len() < MAX_RECENT {
-            self.recent.insert(attribute, (now, fresh.to_vec()));
-        } else {
-            self.recent.remove(&attribute);
-        }
-    }
-
-    fn forget(&mut self, now: Instant) {
-        self.recent.retain(|_, (at, _)| now.saturating_duration_since(*at) < RECENT);
-    }
-
-    /// The indicators of an event that messages brought so lately that an answer of
-    /// MISP's without them does not count. A look that takes long keeps what came since
-    /// it began.
-    pub fn recent(&self, event: u64) -> impl Iterator<Item = &Fresh> {
-        self.recent.range((event, 0)..=(event, u64::MAX)).flat_map(|(_, (_, fresh))| fresh)
-    }
-
-    /// The events of these.
-    pub fn recent_events(&mut self, now: Instant) -> BTreeSet<u64> {
-        self.forget(now);
-        self.recent.keys().map(|(event, _)| *event).collect()
+    /// What messages brought lately.
+    pub fn recent(&mut self) -> &mut Recent {
+        &mut self.recent
     }
 
     fn all(&mut self, number: u64, now: Instant) {
@@ -257,7 +225,7 @@ impl Pending {
 
     /// The events that are due, `most` of them.
     pub fn take_looks(&mut self, now: Instant, most: usize) -> Taken {
-        self.forget(now);
+        self.recent.forget(now);
         let due: Vec<u64> = self.looks.iter().filter(|(_, l)| l.due <= now).map(|(e, _)| *e).take(most).collect();
         Taken(due.into_iter().filter_map(|event| Some((event, self.looks.remove(&event)?))).collect())
     }
@@ -312,6 +280,7 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
+    use super::super::recent::RECENT;
     use super::*;
     use crate::indicator::{MispType, Namespace};
 
@@ -389,11 +358,11 @@ mod tests {
         pending.put(1, add(5, "a", false), now);
         pending.put(2, add(5, "b", false), later);
         let taken = pending.take_looks(now + SURE[0], 9);
-        assert_eq!(pending.recent(5).count(), 1, "an answer without it does not count yet");
+        assert_eq!(pending.recent().of(5).count(), 1, "an answer without it does not count yet");
         pending.looked(taken, now + SURE[0]);
         let due = pending.next_look().expect("another look");
         pending.take_looks(due, 9);
-        assert!(due >= later + SURE[0] && pending.recent(5).count() == 0);
+        assert!(due >= later + SURE[0] && pending.recent().of(5).count() == 0);
     }
 
     #[test]
@@ -456,22 +425,23 @@ mod tests {
     #[test]
     fn what_came_lately_is_believed_until_it_is_withdrawn() {
         let (mut pending, now) = (Pending::default(), Instant::now());
-        let values = |pending: &Pending, event| pending.recent(event).map(|f| f.value.clone()).collect::<Vec<_>>();
+        let values =
+            |pending: &mut Pending, event| pending.recent().of(event).map(|f| f.value.clone()).collect::<Vec<_>>();
         // The test's attributes go by the length of their value.
         for (number, value) in (1..).zip(["b", "aa"]) {
             pending.put(number, add(5, value, false), now);
             pending.put(number, add(6, value, false), now);
         }
-        assert_eq!((values(&pending, 5), values(&pending, 4)), (vec!["b".into(), "aa".into()], vec![]));
+        assert_eq!((values(&mut pending, 5), values(&mut pending, 4)), (vec!["b".into(), "aa".into()], vec![]));
         pending.put(9, add(5, "cc", true), now);
-        assert_eq!(values(&pending, 5), ["b", "cc"], "edited: the old value may go");
+        assert_eq!(values(&mut pending, 5), ["b", "cc"], "edited: the old value may go");
         pending.put(9, Step::Look { event: 5, late: false, withdrawn: Some(2) }, now);
-        assert_eq!((values(&pending, 5), values(&pending, 6).len()), (vec!["b".to_owned()], 2));
+        assert_eq!((values(&mut pending, 5), values(&mut pending, 6).len()), (vec!["b".to_owned()], 2));
         pending.take_looks(now + RECENT - MS, 9);
-        assert_eq!(values(&pending, 5), ["b"]);
-        assert_eq!(pending.recent_events(now), BTreeSet::from([5, 6]));
+        assert_eq!(values(&mut pending, 5), ["b"]);
+        assert_eq!(pending.recent().events(now), [5, 6].into());
         pending.take_looks(now + RECENT, 9);
-        assert_eq!((values(&pending, 5).len(), values(&pending, 6).len()), (0, 0));
+        assert_eq!((values(&mut pending, 5).len(), values(&mut pending, 6).len()), (0, 0));
     }
 
     #[test]

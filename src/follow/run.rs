@@ -300,7 +300,7 @@ impl Writer<'_> {
         let mut since = Since::default();
         self.inbox.pending(|p| {
             for event in events {
-                p.recent(event).for_each(|fresh| since.add(event, &fresh.record()));
+                p.recent().of(event).for_each(|fresh| since.add(event, &fresh.record()));
             }
         });
         since
@@ -354,7 +354,7 @@ impl Writer<'_> {
         }
         self.close_between();
         // What messages brought a moment ago may be missing in the answers of this pass.
-        let (begun, lately) = self.inbox.pending(|p| (p.last(), p.recent_events(Instant::now())));
+        let (begun, lately) = self.inbox.pending(|p| (p.last(), p.recent().events(Instant::now())));
         let started = local_now();
         self.notify.in_pass(true);
         let options = Options { full, ..Options::default() };

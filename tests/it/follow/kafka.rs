@@ -1,45 +1,27 @@
 //! The same by Kafka: messages of a topic come in the order of their partition only, what
 //! was not settled comes again, and brokers go and come back.
 
-use super::operations::{recorded, world};
+use super::operations::{TAGS_DECIDE, recorded, world};
 use super::{Followed, Follower, now};
 use crate::support::kafka::Cluster;
 use crate::support::live::Operation::{self, *};
 use crate::support::live::{Transport, operate};
 use crate::support::random::Random;
 use misp2memcached::demo::{Attribute, World};
-use std::ops::{Deref, DerefMut};
 
 const TOPICS: [&str; 5] = ["misp_attribute", "misp_event", "misp_event_publish", "misp_object", "misp_tag"];
 
 const ATTRIBUTES: &str = TOPICS[0];
 
 /// One with the brokers of a cluster.
-struct Scene {
-    followed: Followed,
-    cluster: Cluster,
-}
-
-impl Deref for Scene {
-    type Target = Followed;
-
-    fn deref(&self) -> &Followed {
-        &self.followed
-    }
-}
-
-impl DerefMut for Scene {
-    fn deref_mut(&mut self) -> &mut Followed {
-        &mut self.followed
-    }
-}
+type Scene = super::Scene<Cluster>;
 
 impl Scene {
     /// One that follows topics of so many partitions each, its first pass made.
     fn start(world: World, partitions: i32, misp: &str, extra: &str) -> Scene {
         let cluster = Cluster::start(&TOPICS.map(|topic| (topic, partitions)));
         let section = format!("kafka:\n{}", indented(&cluster.yaml(&TOPICS, &[])));
-        let scene = Scene { followed: Followed::start(world, misp, extra, &section), cluster };
+        let scene = Scene { followed: Followed::start(world, misp, extra, &section), publisher: cluster };
         scene.await_reading(1);
         scene
     }
@@ -53,7 +35,7 @@ impl Scene {
     fn operate(&mut self, operation: &Operation) {
         let messages = operate(&mut self.site.misp.world(), operation, now(), Transport::Kafka).expect("possible");
         for message in messages {
-            self.cluster.send(&message.topic(), std::str::from_utf8(&message.body()).expect("ASCII"));
+            self.publisher.send(&message.topic(), std::str::from_utf8(&message.body()).expect("ASCII"));
         }
     }
 
@@ -64,7 +46,7 @@ impl Scene {
 
     /// What the group has committed of the attributes' first partition.
     fn committed(&self) -> i64 {
-        self.cluster.committed(ATTRIBUTES, 0).unwrap_or_default()
+        self.publisher.committed(ATTRIBUTES, 0).unwrap_or_default()
     }
 }
 
@@ -85,10 +67,10 @@ fn in_turn(partitions: i32, misp: &str, extra: &str) {
     }
     scene.end();
     // The next start has nothing to repeat.
-    let all = |topic: &str| (0..partitions).map(|p| scene.cluster.committed(topic, p)).collect::<Option<Vec<_>>>();
+    let all = |topic: &str| (0..partitions).map(|p| scene.publisher.committed(topic, p)).collect::<Option<Vec<_>>>();
     for topic in TOPICS {
         let committed = all(topic).unwrap_or_else(|| panic!("{topic}: not every partition is committed"));
-        assert_eq!(committed.iter().sum::<i64>(), scene.cluster.sent(topic), "{topic}");
+        assert_eq!(committed.iter().sum::<i64>(), scene.publisher.sent(topic), "{topic}");
     }
 }
 
@@ -99,11 +81,7 @@ fn each_operation_in_turn() {
 
 #[test]
 fn each_operation_in_turn_where_tags_decide() {
-    in_turn(
-        3,
-        "filter:\n  - tags: [Feed-new, \"malware:z\"]\n  - tags: [\"tlp:red\"]\n    types: [domain]\nmax_shrink_percent: 100\n",
-        "",
-    );
+    in_turn(3, TAGS_DECIDE, "");
 }
 
 #[test]
@@ -133,7 +111,7 @@ fn messages_in_another_order_and_more_than_once() {
         let mut left: Vec<_> = messages.iter().chain(&messages).chain(&messages).collect();
         while !left.is_empty() {
             let message = left.swap_remove(random.below(left.len() as u64) as usize);
-            scene.cluster.send(&message.topic(), std::str::from_utf8(&message.body()).unwrap());
+            scene.publisher.send(&message.topic(), std::str::from_utf8(&message.body()).unwrap());
         }
         scene.settles(&format!("seed {seed}"));
     }
@@ -170,11 +148,11 @@ fn brokers_away_and_back() {
     let mut scene = Scene::start(world(), 1, "", "");
     scene.operate(&add("before.example"));
     scene.settles("before");
-    scene.cluster.set_down(true);
+    scene.publisher.set_down(true);
     scene.await_log("no messages come: no broker can be reached");
     scene.operate_unheard(&add("unheard.example"));
     scene.operate_unheard(&SoftDelete(1));
-    scene.cluster.set_down(false);
+    scene.publisher.set_down(false);
     scene.await_reading(2);
     scene.settles("what was missed");
     scene.operate(&add("heard.example"));
@@ -201,7 +179,7 @@ fn memcached_goes_and_comes_back_empty() {
 #[test]
 fn it_ends_soon_with_brokers_away() {
     let mut scene = Scene::start(world(), 1, "", "");
-    scene.cluster.set_down(true);
+    scene.publisher.set_down(true);
     scene.await_log("no messages come: no broker can be reached");
     let begun = std::time::Instant::now();
     scene.end();

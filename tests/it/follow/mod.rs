@@ -120,13 +120,13 @@ struct Followed {
     fresh: Configuration,
 }
 
-/// The same with a publisher.
-struct Scene {
+/// The same with whoever publishes what MISP says.
+struct Scene<P = Publisher> {
     followed: Followed,
-    publisher: Publisher,
+    publisher: P,
 }
 
-impl Deref for Scene {
+impl<P> Deref for Scene<P> {
     type Target = Followed;
 
     fn deref(&self) -> &Followed {
@@ -134,7 +134,7 @@ impl Deref for Scene {
     }
 }
 
-impl DerefMut for Scene {
+impl<P> DerefMut for Scene<P> {
     fn deref_mut(&mut self) -> &mut Followed {
         &mut self.followed
     }

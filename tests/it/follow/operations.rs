@@ -21,6 +21,9 @@ pub(super) fn world() -> World {
 const EVENT: u64 = 3;
 const FIRST: u64 = 62;
 
+/// Lines of the section `misp` with which tags decide what is wanted.
+pub(super) const TAGS_DECIDE: &str = "filter:\n  - tags: [Feed-new, \"malware:z\"]\n  - tags: [\"tlp:red\"]\n    types: [domain]\nmax_shrink_percent: 100\n";
+
 pub(super) fn recorded() -> Vec<Operation> {
     let tag = || "Feed-new".to_owned();
     let sixth = FIRST + 5;
@@ -68,10 +71,7 @@ fn each_operation_in_turn() {
 
 #[test]
 fn each_operation_in_turn_where_tags_decide() {
-    in_turn(
-        "filter:\n  - tags: [Feed-new, \"malware:z\"]\n  - tags: [\"tlp:red\"]\n    types: [domain]\nmax_shrink_percent: 100\n",
-        "",
-    );
+    in_turn(TAGS_DECIDE, "");
 }
 
 #[test]
