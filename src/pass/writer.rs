@@ -1,5 +1,5 @@
 //! Fetched events into the ledger and memcached: what they add. What goes is in
-//! [`removals`].
+//! `removals`.
 //!
 //! What a batch adds goes to memcached at once; what MISP no longer has waits in
 //! the ledger until the whole pass is known and the shrink guard agrees. Before

@@ -44,6 +44,12 @@ impl Scene {
         operate(&mut self.site.misp.world(), operation, now(), Transport::Kafka).expect("possible");
     }
 
+    /// The topics of which messages would come again.
+    fn repeated(&self, partitions: i32) -> Vec<&str> {
+        let all = |topic: &str| (0..partitions).map(|p| self.publisher.committed(topic, p)).sum::<Option<i64>>();
+        TOPICS.into_iter().filter(|topic| all(topic) != Some(self.publisher.sent(topic))).collect()
+    }
+
     /// What the group has committed of the attributes' first partition.
     fn committed(&self) -> i64 {
         self.publisher.committed(ATTRIBUTES, 0).unwrap_or_default()
@@ -65,13 +71,13 @@ fn in_turn(partitions: i32, misp: &str, extra: &str) {
         scene.operate(&operation);
         scene.settles(&format!("{misp:?}, {operation:?}"));
     }
+    // The next start has nothing to repeat. For a tag that went there was a full pass first.
+    super::await_that(
+        || format!("{:?} is committed", scene.repeated(partitions)),
+        || scene.repeated(partitions).is_empty(),
+    );
     scene.end();
-    // The next start has nothing to repeat.
-    let all = |topic: &str| (0..partitions).map(|p| scene.publisher.committed(topic, p)).collect::<Option<Vec<_>>>();
-    for topic in TOPICS {
-        let committed = all(topic).unwrap_or_else(|| panic!("{topic}: not every partition is committed"));
-        assert_eq!(committed.iter().sum::<i64>(), scene.publisher.sent(topic), "{topic}");
-    }
+    assert!(scene.repeated(partitions).is_empty());
 }
 
 #[test]
