@@ -82,7 +82,7 @@ pub fn run(
 /// Makes the state directory and takes its lock.
 ///
 /// # Errors
-/// [`Kind::Locked`], [`Kind::CannotWrite`].
+/// [`crate::error::Kind::Locked`], [`crate::error::Kind::CannotWrite`].
 pub fn lock(directory: &Path) -> Result<Lock> {
     state::make(directory)?;
     Lock::take(directory)
