@@ -1,12 +1,15 @@
-//! What a pass did: a table for people, one line for cron's log, JSON for programs. Pure.
+//! What a pass did, as data: the keys of `load --json`, and the exit code that follows. As
+//! table and line it is in `text`, and what to do about it in `advice`. Pure.
+
+mod advice;
+mod text;
+
+pub use advice::advice;
+pub use text::bytes;
 
 use crate::error::Kind;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fmt::Write;
-
-/// Skipped attributes that the table names; JSON names all that were kept.
-const NAMED_IN_TABLE: usize = 10;
 
 /// The report of one pass. Its fields are the keys of `load --json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -31,7 +34,7 @@ pub struct Report {
     pub skipped: BTreeMap<String, u64>,
     /// The first of them by name.
     pub skipped_attributes: Vec<Skipped>,
-    /// Indicator keys held (the value of `misp-stats`).
+    /// Indicator keys held (the value of `misp-stats`); not counted in a dry run.
     pub keys: u64,
     /// Indicators put back on servers that had lost their data.
     pub refilled: u64,
@@ -100,9 +103,9 @@ pub struct Namespace {
     pub added: u64,
     /// Indicators that went.
     pub removed: u64,
-    /// Indicators that stayed.
+    /// Indicators that stayed; not counted in a dry run.
     pub unchanged: u64,
-    /// Keys held.
+    /// Keys held; not counted in a dry run.
     pub keys: u64,
 }
 
@@ -186,6 +189,11 @@ impl Report {
         total
     }
 
+    /// Whether indicators came or went.
+    pub fn has_changes(&self) -> bool {
+        self.namespaces.values().any(|n| n.added + n.removed > 0)
+    }
+
     /// The exit code that says so: what was refused, thrown out again or not delivered is
     /// not there for the readers.
     pub fn exit_code(&self) -> u8 {
@@ -193,214 +201,6 @@ impl Report {
         let lost = self.keys_refused > 0 || thrown_out || !self.unreachable.is_empty();
         if lost { Kind::Unavailable.exit_code() } else { 0 }
     }
-
-    /// One line for a log.
-    pub fn line(&self) -> String {
-        let total = self.totals();
-        let skipped: u64 = self.skipped.values().sum();
-        let mut line = format!(
-            "{}pass done: window {} ({}){}, events {} listed {} fetched {} gone, attributes {}, indicators +{} -{} ={}, skipped {}, keys {}, {:.1} s",
-            if self.dry_run { "dry run, nothing written; " } else { "" },
-            self.window,
-            crate::config::Span::seconds(self.window_seconds),
-            if self.full { " full" } else { "" },
-            self.events.listed,
-            self.events.fetched,
-            self.events.gone,
-            self.attributes,
-            total.added,
-            total.removed,
-            total.unchanged,
-            skipped,
-            self.keys,
-            self.seconds,
-        );
-        if self.refilled > 0 {
-            let _ = write!(line, ", refilled {}", self.refilled);
-        }
-        if self.mended != Mended::default() {
-            let Mended { restored, corrected, swept } = self.mended;
-            let _ = write!(line, ", mended: {restored} restored {corrected} corrected {swept} swept");
-        }
-        if !self.unreachable.is_empty() {
-            let all = self.memcached.len() + self.unreachable.len();
-            let _ = write!(line, ", {} of {all} memcached not served", self.unreachable.len());
-        }
-        line
-    }
-
-    /// Whether indicators came or went.
-    pub fn has_changes(&self) -> bool {
-        self.namespaces.values().any(|n| n.added + n.removed > 0)
-    }
-
-    /// The least that is worth knowing of a pass that went well.
-    pub fn brief(&self) -> String {
-        let total = self.totals();
-        format!(
-            "{}{}, {} of {} events fetched, indicators +{} -{} ={}, {:.1} s",
-            self.window,
-            if self.full { " full" } else { "" },
-            self.events.fetched,
-            self.events.listed,
-            total.added,
-            total.removed,
-            total.unchanged,
-            self.seconds,
-        )
-    }
-
-    /// What somebody has to look at, a line each.
-    pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        for server in &self.unreachable {
-            warnings.push(format!(
-                "{}; it missed this pass, and the first one that reaches it again makes it exact",
-                server.reason
-            ));
-        }
-        for server in &self.memcached {
-            if !server.fits {
-                warnings.push(format!(
-                    "memcached {} is too small: our keys take about {}, its limit is {} and it threw out {} items during this pass; start it with -m {}",
-                    server.address,
-                    bytes(server.needed_bytes),
-                    bytes(server.limit_bytes),
-                    server.evicted_now,
-                    advice(server.needed_bytes),
-                ));
-            }
-        }
-        if self.tags_left_out > 0 {
-            warnings.push(format!(
-                "{} tags did not fit below memcached's item limit: the newest events were kept; a larger -I helps",
-                self.tags_left_out
-            ));
-        }
-        if self.keys_refused > 0 {
-            warnings.push(format!("memcached refused {} keys; the next pass tries them again", self.keys_refused));
-        }
-        if let Some(falco) = &self.falco
-            && falco.cut > 0
-        {
-            warnings.push(format!(
-                "{} addresses and networks are not in Falco's lists: the newest were kept (falco.max_addresses, falco.max_networks)",
-                falco.cut
-            ));
-        }
-        warnings
-    }
-
-    /// The table for people.
-    pub fn table(&self) -> String {
-        let mut out = String::new();
-        let window = crate::config::Span::seconds(self.window_seconds);
-        let _ = writeln!(
-            out,
-            "Window      {} ({window}){}{}",
-            self.window,
-            if self.full { ", every event fetched again" } else { "" },
-            if self.dry_run { ", dry run: nothing was written" } else { "" },
-        );
-        let e = &self.events;
-        let _ =
-            write!(out, "Events      {} listed, {} wanted, {} fetched, {} gone", e.listed, e.wanted, e.fetched, e.gone);
-        let _ =
-            if e.unpublished > 0 { writeln!(out, ", {} kept while unpublished", e.unpublished) } else { writeln!(out) };
-        let _ = writeln!(out, "Attributes  {} received", self.attributes);
-        if self.refilled > 0 {
-            let _ = writeln!(out, "Refilled    {} indicators from the ledger", self.refilled);
-        }
-        if self.mended != Mended::default() {
-            let Mended { restored, corrected, swept } = self.mended;
-            let _ = writeln!(out, "Mended      {restored} keys restored, {corrected} corrected, {swept} swept");
-        }
-        let width = self.namespaces.keys().map(String::len).chain([9]).max().unwrap_or(9);
-        let _ = writeln!(
-            out,
-            "\n{:width$} {:>10} {:>10} {:>10} {:>10}",
-            "Namespace", "added", "removed", "unchanged", "keys"
-        );
-        for (name, n) in &self.namespaces {
-            let _ = writeln!(out, "{name:width$} {:>10} {:>10} {:>10} {:>10}", n.added, n.removed, n.unchanged, n.keys);
-        }
-        let t = self.totals();
-        let _ =
-            writeln!(out, "{:width$} {:>10} {:>10} {:>10} {:>10}", "total", t.added, t.removed, t.unchanged, t.keys);
-        if !self.skipped.is_empty() {
-            let _ = writeln!(out, "\nSkipped");
-            for (reason, count) in &self.skipped {
-                let _ = writeln!(out, "  {count:>8}  {reason}");
-            }
-            for s in self.skipped_attributes.iter().take(NAMED_IN_TABLE) {
-                let _ = writeln!(
-                    out,
-                    "            event {}, attribute {} ({}): {}",
-                    s.event, s.attribute, s.kind, s.reason
-                );
-            }
-            let more = self.skipped.values().sum::<u64>().saturating_sub(NAMED_IN_TABLE as u64);
-            if more > 0 {
-                let _ = writeln!(out, "            and {more} more (--json names {})", self.skipped_attributes.len());
-            }
-        }
-        let _ = writeln!(out);
-        for s in &self.memcached {
-            let verdict = if s.fits { "it fits" } else { "TOO SMALL" };
-            let _ = writeln!(
-                out,
-                "memcached   {}: {} items, {} of {} used, {} evicted; our keys take about {}: {verdict}",
-                s.address,
-                s.items,
-                bytes(s.bytes),
-                bytes(s.limit_bytes),
-                s.evictions,
-                bytes(s.needed_bytes),
-            );
-        }
-        for s in &self.unreachable {
-            let _ = writeln!(out, "memcached   {}: NOT SERVED", s.address);
-        }
-        if let Some(f) = &self.falco {
-            let _ = write!(out, "Falco       {} addresses and networks", f.listed);
-            files(&mut out, &f.left_out, &f.written);
-        }
-        if let Some(c) = &self.cdb {
-            let _ = write!(out, "Wazuh       {} keys in CDB lists", c.keys);
-            files(&mut out, &c.left_out, &c.written);
-        }
-        let _ = writeln!(out, "Time        {:.1} s", self.seconds);
-        for warning in self.warnings() {
-            let _ = writeln!(out, "Warning     {warning}");
-        }
-        out
-    }
-}
-
-/// The rest of a line of the table: what is not in files, and which were written.
-fn files(out: &mut String, left_out: &BTreeMap<String, u64>, written: &[String]) {
-    for (reason, count) in left_out {
-        let _ = write!(out, ", {count} {reason}");
-    }
-    let _ = match written {
-        [] => writeln!(out, "; files unchanged"),
-        files => writeln!(out, "; written: {}", files.join(", ")),
-    };
-}
-
-/// A number of bytes as people read it.
-pub fn bytes(n: u64) -> String {
-    const MIB: u64 = 1024 * 1024;
-    match n {
-        0..=1023 => format!("{n} B"),
-        1024..MIB => format!("{:.1} KiB", n as f64 / 1024.0),
-        _ => format!("{:.1} MiB", n as f64 / MIB as f64),
-    }
-}
-
-/// The `-m` (megabytes) that holds so many bytes with a third of room to spare.
-pub fn advice(needed: u64) -> u64 {
-    (needed + needed / 3).div_ceil(1024 * 1024).max(64)
 }
 
 #[cfg(test)]
@@ -465,6 +265,9 @@ mod tests {
         golden("table.txt", &report().table());
         golden("line.txt", &format!("{}\n", report().line()));
         assert_eq!(report().brief(), "initial, 12 of 13 events fetched, indicators +31 -1 =4, 0.2 s");
+        let dry = Report { dry_run: true, ..report() };
+        assert!(dry.line().contains("indicators +31 -1, skipped 12, 0.2 s"), "{}", dry.line());
+        assert!(dry.table().contains("Namespace       added    removed\nip"), "{}", dry.table());
     }
 
     #[test]

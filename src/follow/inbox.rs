@@ -114,12 +114,12 @@ impl Inbox {
                 work.adds = state.pending.take_adds();
                 work.gone = state.pending.take_gone();
             }
-            work.everything = state.pending.wants_everything();
+            let now = Instant::now();
+            work.everything = state.pending.wants_everything(now);
             work.next_look = state.pending.next_look();
             if work.fetched.is_some() {
                 self.room.notify_all();
             }
-            let now = Instant::now();
             let look = work.next_look.zip(looks).filter(|_| state.under_way.is_none());
             let wake = look.map_or(until, |(due, from)| until.min(due.max(from)));
             if work.is_something() || now >= wake {

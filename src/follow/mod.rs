@@ -4,7 +4,7 @@
 //! writes, so that messages and passes never fight:
 //!
 //! - Pure: [`decide`] (from a message to what has to be done), [`pending`] (what waits to
-//!   be done, coalesced and bounded), [`schedule`] (when what no message asks for is due), [`counts`] (what is told of it all)
+//!   be done, coalesced and bounded), [`recent`] (what messages brought a moment ago), [`schedule`] (when what no message asks for is due), [`counts`] (what is told of it all)
 //! - [`inbox`]: where the threads meet
 //! - `look`: the state of some events asked of MISP, in a thread of its own
 //! - [`run`]: the one writer; `notify`: what systemd is told
@@ -15,5 +15,6 @@ pub mod inbox;
 mod look;
 mod notify;
 pub mod pending;
+pub mod recent;
 pub mod run;
 pub mod schedule;

@@ -5,8 +5,9 @@
 //! MISP for, and too many of those become one full pass.
 
 use super::decide::Step;
+use super::recent::Recent;
 use crate::pass::between::Fresh;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Bytes of indicators that wait to be added, about; a burst beyond it costs less to
@@ -19,13 +20,6 @@ const MAX_EVENTS: usize = 50_000;
 /// Bytes that one indicator takes beside its value.
 const FRESH_BYTES: usize = size_of::<Fresh>() + 16;
 
-/// So long an added indicator is believed against an answer without it: that of a
-/// MISP whose transaction was not over yet.
-const RECENT: Duration = Duration::from_secs(5);
-
-/// Attributes that are remembered for that.
-const MAX_RECENT: usize = 20_000;
-
 /// When MISP is asked for an event after a message. MISP sends its message inside the
 /// transaction that makes it true (CakePHP saves so), hence not at once; and once more,
 /// for a transaction that took longer.
@@ -36,6 +30,13 @@ const LATE: &[Duration] = &[Duration::from_millis(250), Duration::from_secs(2), 
 
 /// To make sure of what was applied as the message said.
 const SURE: &[Duration] = &[Duration::from_secs(5)];
+
+/// When everything is asked for after the last message that asks for it: a tag goes from
+/// all that it was attached to in one transaction, and a full pass is not made twice.
+const EVERYTHING: Duration = Duration::from_secs(5);
+
+/// However many such messages come, the first of them waits no longer.
+const MAX_EVERYTHING: Duration = Duration::from_secs(60);
 
 /// When an event is asked for again that MISP could not be asked for.
 const RETRY: Duration = Duration::from_secs(30);
@@ -49,13 +50,12 @@ pub struct Pending {
     first_add: Option<(u64, Instant)>,
     gone: BTreeMap<u64, u64>,
     looks: BTreeMap<u64, Look>,
-    everything: Option<u64>,
+    everything: Option<Everything>,
     /// The first message of what the writer has taken and not done yet.
     taken: Option<u64>,
     /// The last message that was put in.
     last: u64,
-    /// Attributes, by event, that messages brought lately, and when.
-    recent: BTreeMap<(u64, u64), (Instant, Vec<Fresh>)>,
+    recent: Recent,
     /// The transport may bring an event's messages in another order than MISP sent them.
     pub unordered: bool,
 }
@@ -67,6 +67,17 @@ struct Look {
     rest: &'static [Duration],
     /// The first message that waits for it; `None` where it only makes sure.
     number: Option<u64>,
+}
+
+/// All events to ask MISP for.
+#[derive(Debug, Clone, Copy)]
+struct Everything {
+    /// The first message that asks for it, and the last.
+    first: u64,
+    last: u64,
+    due: Instant,
+    /// It is not put off beyond this.
+    latest: Instant,
 }
 
 /// Events that MISP is being asked for.
@@ -101,7 +112,7 @@ impl Pending {
         match step {
             Step::Nothing => {}
             Step::Add { event, attribute, fresh, look } => {
-                self.remember((event, attribute), &fresh, now);
+                self.recent.remember((event, attribute), &fresh, now);
                 self.bytes += fresh.iter().map(|f| f.value.len() + FRESH_BYTES).sum::<usize>();
                 self.adds.entry(event).or_default().extend(fresh);
                 self.first_add.get_or_insert((number, now));
@@ -116,7 +127,7 @@ impl Pending {
             }
             Step::Look { event, late, withdrawn } => {
                 if let Some(attribute) = withdrawn {
-                    self.recent.remove(&(event, attribute));
+                    self.recent.withdraw((event, attribute));
                 }
                 self.look(event, Some(number), if late { LATE } else { SOON }, now);
             }
@@ -127,48 +138,30 @@ impl Pending {
                 // An answer that is on its way, or a pass, may have had it still and bring it back.
                 self.look(event, None, SURE, now);
             }
-            Step::Everything => self.all(number),
+            Step::Everything => self.all(number, now),
         }
         if self.looks.len() + self.gone.len() > MAX_EVENTS {
             let first = self.looks.values().filter_map(|l| l.number).chain(self.gone.values().copied()).min();
-            self.all(first.unwrap_or(number));
+            self.all(first.unwrap_or(number), now);
             self.looks.clear();
             self.gone.clear();
         }
     }
 
-    /// An answer that MISP is about to give may be older than this message, and knows an
-    /// attribute as it was before.
-    fn remember(&mut self, attribute: (u64, u64), fresh: &[Fresh], now: Instant) {
-        if self.recent.len() >= MAX_RECENT {
-            self.forget(now);
-        }
-        if self.recent.len() < MAX_RECENT {
-            self.recent.insert(attribute, (now, fresh.to_vec()));
-        } else {
-            self.recent.remove(&attribute);
-        }
+    /// What messages brought lately.
+    pub fn recent(&mut self) -> &mut Recent {
+        &mut self.recent
     }
 
-    fn forget(&mut self, now: Instant) {
-        self.recent.retain(|_, (at, _)| now.saturating_duration_since(*at) < RECENT);
-    }
-
-    /// The indicators of an event that messages brought so lately that an answer of
-    /// MISP's without them does not count. A look that takes long keeps what came since
-    /// it began.
-    pub fn recent(&self, event: u64) -> impl Iterator<Item = &Fresh> {
-        self.recent.range((event, 0)..=(event, u64::MAX)).flat_map(|(_, (_, fresh))| fresh)
-    }
-
-    /// The events of these.
-    pub fn recent_events(&mut self, now: Instant) -> BTreeSet<u64> {
-        self.forget(now);
-        self.recent.keys().map(|(event, _)| *event).collect()
-    }
-
-    fn all(&mut self, number: u64) {
-        self.everything = Some(self.everything.map_or(number, |first| first.min(number)));
+    fn all(&mut self, number: u64, now: Instant) {
+        let fresh = Everything { first: number, last: self.last, due: now + EVERYTHING, latest: now + MAX_EVERYTHING };
+        let all = self.everything.get_or_insert(fresh);
+        *all = Everything {
+            first: all.first.min(number),
+            last: fresh.last,
+            due: fresh.due.min(all.latest),
+            latest: all.latest,
+        };
     }
 
     fn look(&mut self, event: u64, number: Option<u64>, delays: &'static [Duration], now: Instant) {
@@ -232,7 +225,7 @@ impl Pending {
 
     /// The events that are due, `most` of them.
     pub fn take_looks(&mut self, now: Instant, most: usize) -> Taken {
-        self.forget(now);
+        self.recent.forget(now);
         let due: Vec<u64> = self.looks.iter().filter(|(_, l)| l.due <= now).map(|(e, _)| *e).take(most).collect();
         Taken(due.into_iter().filter_map(|event| Some((event, self.looks.remove(&event)?))).collect())
     }
@@ -253,15 +246,17 @@ impl Pending {
         }
     }
 
-    /// Whether a full pass is asked for.
-    pub fn wants_everything(&self) -> bool {
-        self.everything.is_some()
+    /// Whether a full pass is due.
+    pub fn wants_everything(&self, now: Instant) -> bool {
+        self.everything.is_some_and(|all| all.due <= now)
     }
 
     /// A full pass was made, which began when `number` was the last message.
     pub fn everything_done(&mut self, number: u64) {
-        if self.everything.is_some_and(|first| first <= number) {
-            self.everything = None;
+        // What came during the pass it may not have seen.
+        self.everything = self.everything.filter(|all| all.last > number);
+        if let Some(all) = &mut self.everything {
+            all.first = all.first.max(number + 1);
         }
     }
 
@@ -277,7 +272,7 @@ impl Pending {
             .filter_map(|look| look.number)
             .chain(self.gone.values().copied())
             .chain(self.first_add.map(|(number, _)| number))
-            .chain(self.everything)
+            .chain(self.everything.map(|all| all.first))
             .chain(self.taken);
         waiting.min().map_or(self.last, |first| first.saturating_sub(1))
     }
@@ -285,6 +280,7 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
+    use super::super::recent::RECENT;
     use super::*;
     use crate::indicator::{MispType, Namespace};
 
@@ -350,7 +346,7 @@ mod tests {
         pending.put(9, Step::Everything, now);
         assert_eq!(pending.settled(None), 8);
         pending.everything_done(8);
-        assert!(pending.wants_everything());
+        assert_eq!(pending.settled(None), 8);
         pending.everything_done(9);
         assert_eq!(pending.settled(None), 9);
     }
@@ -362,11 +358,11 @@ mod tests {
         pending.put(1, add(5, "a", false), now);
         pending.put(2, add(5, "b", false), later);
         let taken = pending.take_looks(now + SURE[0], 9);
-        assert_eq!(pending.recent(5).count(), 1, "an answer without it does not count yet");
+        assert_eq!(pending.recent().of(5).count(), 1, "an answer without it does not count yet");
         pending.looked(taken, now + SURE[0]);
         let due = pending.next_look().expect("another look");
         pending.take_looks(due, 9);
-        assert!(due >= later + SURE[0] && pending.recent(5).count() == 0);
+        assert!(due >= later + SURE[0] && pending.recent().of(5).count() == 0);
     }
 
     #[test]
@@ -376,6 +372,27 @@ mod tests {
         pending.put(2, Step::Gone(5), now);
         assert!(pending.take_adds().is_none_or(|adds| adds.events.is_empty()));
         assert_eq!((pending.next_look(), pending.take_gone()), (Some(now + SURE[0]), vec![5]));
+    }
+
+    #[test]
+    fn a_full_pass_waits_for_what_it_is_for() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        pending.put(1, Step::Everything, now);
+        assert!(!pending.wants_everything(now + EVERYTHING - MS) && pending.wants_everything(now + EVERYTHING));
+        // The pass has begun; what comes now it may not see.
+        let (begun, later) = (pending.last(), now + EVERYTHING + MS);
+        pending.put(2, Step::Everything, later);
+        pending.put(3, Step::Nothing, later);
+        pending.everything_done(begun);
+        assert_eq!(pending.settled(None), 1);
+        assert!(!pending.wants_everything(later) && pending.wants_everything(later + EVERYTHING));
+        pending.everything_done(3);
+        assert_eq!((pending.settled(None), pending.wants_everything(later + EVERYTHING)), (3, false));
+        // One after the other puts it off, but not for ever.
+        for second in 0..600 {
+            pending.put(4 + second, Step::Everything, now + second as u32 * Duration::from_secs(1));
+        }
+        assert!(pending.wants_everything(now + MAX_EVERYTHING));
     }
 
     #[test]
@@ -401,29 +418,30 @@ mod tests {
             pending.put(number, step, now);
             assert!(pending.looks.len() + pending.gone.len() <= MAX_EVENTS);
         }
-        assert!(pending.wants_everything());
+        assert!(pending.wants_everything(now + EVERYTHING));
         assert_eq!(pending.settled(None), 0);
     }
 
     #[test]
     fn what_came_lately_is_believed_until_it_is_withdrawn() {
         let (mut pending, now) = (Pending::default(), Instant::now());
-        let values = |pending: &Pending, event| pending.recent(event).map(|f| f.value.clone()).collect::<Vec<_>>();
+        let values =
+            |pending: &mut Pending, event| pending.recent().of(event).map(|f| f.value.clone()).collect::<Vec<_>>();
         // The test's attributes go by the length of their value.
         for (number, value) in (1..).zip(["b", "aa"]) {
             pending.put(number, add(5, value, false), now);
             pending.put(number, add(6, value, false), now);
         }
-        assert_eq!((values(&pending, 5), values(&pending, 4)), (vec!["b".into(), "aa".into()], vec![]));
+        assert_eq!((values(&mut pending, 5), values(&mut pending, 4)), (vec!["b".into(), "aa".into()], vec![]));
         pending.put(9, add(5, "cc", true), now);
-        assert_eq!(values(&pending, 5), ["b", "cc"], "edited: the old value may go");
+        assert_eq!(values(&mut pending, 5), ["b", "cc"], "edited: the old value may go");
         pending.put(9, Step::Look { event: 5, late: false, withdrawn: Some(2) }, now);
-        assert_eq!((values(&pending, 5), values(&pending, 6).len()), (vec!["b".to_owned()], 2));
+        assert_eq!((values(&mut pending, 5), values(&mut pending, 6).len()), (vec!["b".to_owned()], 2));
         pending.take_looks(now + RECENT - MS, 9);
-        assert_eq!(values(&pending, 5), ["b"]);
-        assert_eq!(pending.recent_events(now), BTreeSet::from([5, 6]));
+        assert_eq!(values(&mut pending, 5), ["b"]);
+        assert_eq!(pending.recent().events(now), [5, 6].into());
         pending.take_looks(now + RECENT, 9);
-        assert_eq!((values(&pending, 5).len(), values(&pending, 6).len()), (0, 0));
+        assert_eq!((values(&mut pending, 5).len(), values(&mut pending, 6).len()), (0, 0));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::misp::client::{Client, local_now};
 use crate::misp::live::source::Stop;
 use crate::misp::live::transport::Transport;
 use crate::misp::query::Query;
-use crate::pass::between::Between;
+use crate::pass::between::{Absorbed, Between};
 use crate::pass::progress::Progress;
 use crate::pass::run::{self as pass, Options};
 use crate::pass::since::Since;
@@ -35,6 +35,10 @@ const FIRST_LINE: Duration = Duration::from_secs(6);
 
 /// Events that MISP is asked for in one go.
 const LOOKED_AT: usize = 2_000;
+
+/// How long after answers that may disagree a pass looks again: behind what publishing
+/// does, and not for each of many in a row.
+const DOUBT: Duration = Duration::from_secs(15);
 
 /// Name of the file in the state directory that says how `follow` is doing.
 pub const FILE_NAME: &str = "follow.json";
@@ -186,7 +190,12 @@ impl Writer<'_> {
                     let absorbed = between.absorb(*batch, since);
                     self.schedule.changed(Instant::now());
                     match absorbed {
-                        Ok(vanished) => look.vanished.extend(vanished),
+                        Ok(Absorbed { vanished, doubted }) => {
+                            look.vanished.extend(vanished);
+                            if doubted {
+                                self.schedule.want_pass(Instant::now() + DOUBT);
+                            }
+                        }
                         Err(e) => self.stumble(e)?,
                     }
                 }
@@ -291,7 +300,7 @@ impl Writer<'_> {
         let mut since = Since::default();
         self.inbox.pending(|p| {
             for event in events {
-                p.recent(event).for_each(|fresh| since.add(event, &fresh.record()));
+                p.recent().of(event).for_each(|fresh| since.add(event, &fresh.record()));
             }
         });
         since
@@ -345,7 +354,7 @@ impl Writer<'_> {
         }
         self.close_between();
         // What messages brought a moment ago may be missing in the answers of this pass.
-        let (begun, lately) = self.inbox.pending(|p| (p.last(), p.recent_events(Instant::now())));
+        let (begun, lately) = self.inbox.pending(|p| (p.last(), p.recent().events(Instant::now())));
         let started = local_now();
         self.notify.in_pass(true);
         let options = Options { full, ..Options::default() };

@@ -1,6 +1,7 @@
 //! One indicator of one event, and lists of them as the ledger stores them. Pure.
 
 use crate::indicator::{MispType, Namespace};
+use ipnet::IpNet;
 use std::cmp::Ordering;
 
 /// One indicator of one event.
@@ -40,6 +41,11 @@ impl Record<'_> {
             .cmp(&other.namespace)
             .then_with(|| self.value.as_bytes().cmp(other.value.as_bytes()))
             .then_with(|| self.kind.cmp(&other.kind))
+    }
+
+    /// The network that it is, if its key is found by prefix lengths.
+    pub fn network(&self) -> Option<IpNet> {
+        (self.namespace == Namespace::Cidr).then(|| self.value.parse().ok()).flatten()
     }
 
     /// Bytes that [`Record::write`] appends.

@@ -45,6 +45,8 @@ pub struct Batch {
     pub events: Vec<u64>,
     /// Their indicators.
     pub rows: Sorted,
+    /// It took several requests: what changed between them is in the one answer and not in the other.
+    pub several: bool,
     /// Attributes that came.
     pub attributes: u64,
     /// What was no indicator.
@@ -200,6 +202,7 @@ impl Work {
             skipped: Skips::default(),
             published_at: HashMap::new(),
         };
+        let mut several = self.query.searches() > 1;
         for search in 0..self.query.searches() {
             let mut page = 1;
             while self.page(search, events, limit, page, &mut taker)? == Next::Page {
@@ -211,12 +214,14 @@ impl Work {
                     return Err(too_many(&self.client, SEARCH, self.most, "rows"));
                 }
                 page += 1;
+                several = true;
             }
         }
         let rows = taker.sorter.finish().map_err(|e| Failure::Final(temporary(&self.directory, &e)))?;
         Ok(Batch {
             events: events.to_vec(),
             rows,
+            several,
             attributes: taker.attributes,
             skipped: taker.skipped,
             published_at: taker.published_at,

@@ -9,6 +9,7 @@ use super::applier::Applier;
 use super::falco_files;
 use super::guard;
 use super::left_out;
+use super::question;
 use super::since::Since;
 use super::standing;
 use super::survey::Summary;
@@ -24,13 +25,12 @@ use crate::cache::server::Server;
 use crate::config::Config;
 use crate::error::Result;
 use crate::indicator::{MispType, Namespace, Namespaces};
+use crate::ledger::Ledger;
 use crate::ledger::header::Header;
 use crate::ledger::insert::Put;
 use crate::ledger::record::Record;
-use crate::ledger::{Ledger, SUMMARY};
 use crate::misp::client::local_now;
 use crate::misp::fetch::Batch;
-use crate::misp::query::fingerprint;
 use crate::report;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -55,6 +55,16 @@ impl Fresh {
         let Fresh { namespace, kind, timestamp, value } = self;
         Record { namespace: *namespace, kind: *kind, timestamp: *timestamp, value, context: "" }
     }
+}
+
+/// What was made of MISP's answer for some events.
+#[derive(Debug, Default)]
+pub struct Absorbed {
+    /// Known events that came without a row, left as they were: such an answer is to be doubted.
+    pub vanished: Vec<(u64, Header)>,
+    /// An event has lost something between two answers that may disagree. It keeps what
+    /// it had until a pass has looked again.
+    pub doubted: bool,
 }
 
 /// Ledger and memcached, open between two passes.
@@ -84,14 +94,15 @@ impl<'a> Between<'a> {
     /// [`crate::error::Kind::CannotWrite`], [`crate::error::Kind::Unavailable`].
     pub fn open(config: &'a Config, directory: &Path, ahead: i64) -> Result<Option<Between<'a>>> {
         let ledger = Ledger::open(directory)?;
-        if ledger.meta("question")?.as_deref() != Some(fingerprint(config).as_bytes()) {
+        if !question::is_answered(config, &ledger)? {
             return Ok(None);
         }
         let fleet = Fleet::open(&config.memcached)?;
-        let summary = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
-        let told = Told::new(summary.map_or_else(Namespaces::default, |s| s.with_keys()));
+        let told = Told::new(Summary::stored(&ledger)?.map_or_else(Namespaces::default, |s| s.with_keys()));
         let held = ledger.headers()?.iter().map(|(_, h)| u64::from(h.records)).sum();
-        let lost = fleet.unreachable().next().is_some();
+        let away: Vec<String> = fleet.unreachable().map(|(address, _)| address.to_string()).collect();
+        // Broken off since the pass: what is written from now on, they do not have.
+        standing::lose(&ledger, &away)?;
         let mut between = Between {
             config,
             ledger,
@@ -101,7 +112,7 @@ impl<'a> Between<'a> {
             ahead,
             settled: Vec::new(),
             held,
-            lost,
+            lost: !away.is_empty(),
             probe: None,
         };
         between.terms.now = between.now();
@@ -183,15 +194,15 @@ impl<'a> Between<'a> {
         Ok(applied.refused == 0)
     }
 
-    /// Takes what MISP says of some events now. Those of `unknown` that came without a
-    /// row are not remembered; known ones without a row are left as they are and given
-    /// back, since an answer without rows is to be doubted.
+    /// Takes what MISP says of some events now. Unknown ones that came without a row are
+    /// not remembered.
     ///
     /// # Errors
     /// [`crate::error::Kind::CannotWrite`], [`crate::error::Kind::Unavailable`].
-    pub fn absorb(&mut self, batch: Batch, since: Since) -> Result<Vec<(u64, Header)>> {
+    pub fn absorb(&mut self, batch: Batch, since: Since) -> Result<Absorbed> {
         let known = self.known(&batch.events)?;
-        let mut vanished = Vec::new();
+        let mut absorbed = Absorbed::default();
+        let published = self.config.misp.published;
         let skips = batch.skipped.reasons().values().sum::<u64>();
         if skips > 0 {
             log::debug!("{skips} attributes that are no indicators came; the next pass names them");
@@ -202,11 +213,19 @@ impl<'a> Between<'a> {
                 Header { unpublished_since, ..Header::default() }
             };
             writer.absorb(batch, listed, tally, |event| {
-                vanished.extend(known.get(&event).filter(|h| h.records > 0).map(|h| (event, *h)));
+                absorbed.vanished.extend(known.get(&event).filter(|h| h.records > 0).map(|h| (event, *h)));
                 true
-            })
+            })?;
+            // Unpublished in between: no message would bring back what it lost. What else
+            // changes between two answers has a message of its own.
+            for event in writer.doubted().into_iter().filter(|event| published && known.contains_key(event)) {
+                writer.flush()?;
+                writer.keep(event)?;
+                absorbed.doubted = true;
+            }
+            Ok(())
         })?;
-        Ok(vanished)
+        Ok(absorbed)
     }
 
     /// Drops the indicators of events that came without a row, but for those that came
@@ -216,7 +235,6 @@ impl<'a> Between<'a> {
     /// [`crate::error::Kind::Untrusted`]: the shrink guard; and as [`Between::absorb`].
     pub fn drop_vanished(&mut self, vanished: &[(u64, Header)], since: &Since) -> Result<()> {
         // Messages may have changed them since, and deleted some.
-        self.settle()?;
         let known = self.known(&events_of(vanished))?;
         let going = known.values().map(|h| u64::from(h.records)).sum();
         guard::check(self.held, going, self.config.misp.max_shrink_percent)?;
@@ -260,8 +278,10 @@ impl<'a> Between<'a> {
         self.write(&known, Since::default(), |writer, tally| writer.remove(&gone, tally))
     }
 
-    /// Those of these events that the ledger knows.
-    fn known(&self, events: &[u64]) -> Result<BTreeMap<u64, Header>> {
+    /// Those of these events that the ledger knows, all that was done being settled:
+    /// whoever writes these headers undoes nothing.
+    fn known(&mut self, events: &[u64]) -> Result<BTreeMap<u64, Header>> {
+        self.settle()?;
         let mut known = BTreeMap::new();
         for event in events {
             if let Some(header) = self.ledger.header(*event)? {
@@ -271,14 +291,13 @@ impl<'a> Between<'a> {
         Ok(known)
     }
 
-    /// Does something with a writer, and removes what it found to go.
+    /// Does something with a writer for `known` events, and removes what it found to go.
     fn write(
         &mut self,
         known: &BTreeMap<u64, Header>,
         since: Since,
         job: impl FnOnce(&mut Writer<'_>, &mut Tally) -> Result<()>,
     ) -> Result<()> {
-        self.settle()?;
         self.terms.now = self.now();
         let (ledger, terms, fleet, told) = (&self.ledger, &self.terms, &mut self.fleet, &mut self.told);
         let mut tally = Tally::default();

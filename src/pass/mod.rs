@@ -4,15 +4,18 @@
 //! - [`between`]: live messages, between two passes
 //! - [`refill`]: servers that lost their data; `standing`: servers that missed a pass; [`writer`]: events into ledger and
 //!   memcached; [`verify`]: memcached held against the ledger; [`survey`]: the
-//!   ledger read once; `left_out`: keys that too many events list; `prefix`: another one
-//!   than before; [`told`]: what readers have to know first; [`run`]: all of it in order;
-//!   [`history`]: what came of the last ones
+//!   ledger read once; `finish`: files, the keys that sum up, the report; `left_out`: keys that
+//!   too many events list; `prefix`: another one than before; `question`: which one the ledger
+//!   answers; `clock`: MISP's, if it was ahead; [`told`]: what readers have to know first;
+//!   [`run`]: all of it in order; [`history`]: what came of the last ones
 
 pub mod applier;
 pub mod between;
 pub(crate) mod cdb_files;
+mod clock;
 pub mod diff;
 mod falco_files;
+mod finish;
 pub mod guard;
 pub mod history;
 mod left_out;
@@ -20,6 +23,7 @@ pub mod plan;
 mod prefix;
 mod preview;
 pub mod progress;
+mod question;
 pub mod refill;
 pub mod run;
 mod servers;

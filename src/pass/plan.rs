@@ -1,7 +1,10 @@
 //! What a pass has to do: MISP's list of events against the ledger's. Pure.
 
+use crate::config::Misp;
 use crate::ledger::header::Header;
 use crate::misp::attribute::IndexEvent;
+use crate::misp::query::published_cutoff;
+use crate::report;
 use std::collections::BTreeMap;
 
 /// The moments and switches that decide; all Unix seconds on MISP's clock.
@@ -25,6 +28,23 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// By configuration and MISP's clock, for a ledger of `held` indicators.
+    ///
+    /// Where there are none the ledger's events prove nothing: MISP may have answered
+    /// the first load with empty pages. All of the initial window is asked for again.
+    pub fn new(misp: &Misp, now: u64, full: bool, held: u64) -> Rules {
+        let refresh = if held == 0 { misp.initial_event_timestamp } else { misp.refresh_event_timestamp };
+        Rules {
+            now,
+            initial_since: now.saturating_sub(misp.initial_event_timestamp.as_secs()),
+            refresh_since: now.saturating_sub(refresh.as_secs()),
+            full,
+            published: misp.published,
+            unpublished_grace: misp.unpublished_grace.as_secs(),
+            published_since: published_cutoff(misp, now),
+        }
+    }
+
     /// What an event's header says of its being a draft, given what it said: needed
     /// where the moment of publishing matters, so that this moment is noticed.
     pub fn draft_since(&self, event: &IndexEvent, before: u64) -> u64 {
@@ -56,6 +76,17 @@ impl Plan {
     pub fn is_idle(&self) -> bool {
         self.fetch.is_empty() && self.gone.is_empty() && self.marks.is_empty()
     }
+
+    /// For the report; `listed` events are in the index.
+    pub fn events(&self, listed: usize) -> report::Events {
+        report::Events {
+            listed: listed as u64,
+            wanted: self.wanted,
+            fetched: self.fetch.len() as u64,
+            gone: self.gone.len() as u64,
+            unpublished: self.unpublished,
+        }
+    }
 }
 
 /// Compares the index (ascending, each event once) with the ledger.
@@ -66,16 +97,17 @@ pub fn plan(index: &[IndexEvent], ledger: &BTreeMap<u64, Header>, rules: Rules) 
         let inside = event.timestamp >= rules.initial_since;
         // Publishing moves no timestamp that the list shows.
         let released = |h: &Header| rules.published_since.is_some() && event.published && h.unpublished_since != 0;
-        if let Some(header) = known
-            && rules.published_since.is_some_and(|since| header.published_at > 0 && header.published_at < since)
-            && header.timestamp == event.timestamp
-            && !released(header)
-        {
-            plan.gone.push(event.id);
-            continue;
-        }
+        // Nor does publishing once more: only MISP knows whether its time is over.
+        let aged = known.is_some_and(|h| {
+            let long_ago = rules.published_since.is_some_and(|since| h.published_at > 0 && h.published_at < since);
+            long_ago && h.timestamp == event.timestamp && !released(h)
+        });
         if rules.published && !event.published {
-            unpublished(event, known, rules, &mut plan);
+            if aged {
+                plan.gone.push(event.id)
+            } else {
+                unpublished(event, known, rules, &mut plan)
+            }
             continue;
         }
         match known {
@@ -89,7 +121,7 @@ pub fn plan(index: &[IndexEvent], ledger: &BTreeMap<u64, Header>, rules: Rules) 
                 plan.wanted += 1;
                 let changed = header.dirty || header.timestamp != event.timestamp || header.may_lag();
                 let unpublished_since = rules.draft_since(event, header.unpublished_since);
-                if rules.full || changed || released(header) || event.timestamp >= rules.refresh_since {
+                if rules.full || changed || aged || released(header) || event.timestamp >= rules.refresh_since {
                     plan.fetch.push((event.id, event.timestamp));
                 } else if header.unpublished_since != unpublished_since {
                     plan.marks.push((event.id, Header { unpublished_since, ..*header }));
@@ -233,9 +265,11 @@ mod tests {
         let old = NOW - 40 * DAY;
         let ledger = BTreeMap::from([(1, Header { timestamp: old, published_at: old, ..Header::default() })]);
         let rules = Rules { published_since: Some(NOW - 30 * DAY), ..rules() };
-        assert_eq!(plan(&[event(1, old)], &ledger, rules).gone, [1]);
-        // Changed since: MISP is asked.
+        // MISP is asked: it may have been published once more.
+        assert_eq!(plan(&[event(1, old)], &ledger, rules).fetch, [(1, old)]);
         assert_eq!(plan(&[event(1, old + 1)], &ledger, rules).fetch, [(1, old + 1)]);
+        let draft = IndexEvent { published: false, ..event(1, old) };
+        assert_eq!(plan(&[draft], &ledger, Rules { published: true, ..rules }).gone, [1]);
     }
 
     /// Publishing moves no timestamp that the list shows: a draft is remembered as
@@ -251,7 +285,7 @@ mod tests {
         ledger.insert(1, Header { published_at: old, ..first.marks[0].1 });
         let later = Rules { now: NOW + 60, ..rules };
         let still = plan(&[draft], &ledger, later);
-        assert_eq!((still.marks.len(), still.fetch.len()), (0, 0));
+        assert_eq!((still.marks.len(), still.gone.len()), (0, 0));
         assert_eq!(plan(&[event(1, old)], &ledger, later).fetch, [(1, old)]);
         // Where the moment of publishing does not matter, nothing is asked for.
         let plan = plan(&[event(1, old)], &ledger, Rules { published_since: None, ..later });

@@ -2,14 +2,14 @@
 //! and not written. Without a ledger everything is new.
 
 use super::diff::{Fate, Nothing, diff};
-use super::plan::plan;
+use super::plan::{Rules, plan};
 use super::prefix::old_prefix;
 use super::progress::Progress;
-use super::run::{Options, asks_otherwise, choose, rules};
+use super::question;
+use super::run::{Options, choose};
 use super::servers::unreachable;
 use super::tally::Tally;
 use super::terms::Terms;
-use super::window::Window;
 use super::writer::EventRows;
 use crate::cache::fleet::Fleet;
 use crate::cache::key::Keys;
@@ -82,9 +82,9 @@ pub(super) fn run(
         })?;
         known.clear();
     }
-    let full = options.full || asks_otherwise(config, &ledger)?;
+    let full = options.full || question::is_another(config, &ledger)?;
     let held = known.values().map(|h| u64::from(h.records)).sum();
-    let plan = plan(&index.events, &known, rules(config, index.now, full, held));
+    let plan = plan(&index.events, &known, Rules::new(&config.misp, index.now, full, held));
     let print =
         |out: &mut dyn Write, sign: char, event: u64, record: &Record| print_key(out, &terms.keys, sign, event, record);
 
@@ -134,19 +134,10 @@ pub(super) fn run(
     Ok(Report {
         dry_run: true,
         window: window.to_string(),
-        window_seconds: match window {
-            Window::Initial => misp.initial_event_timestamp.as_secs(),
-            Window::Refresh => misp.refresh_event_timestamp.as_secs(),
-        },
+        window_seconds: window.seconds(misp),
         full,
         misp_time: index.now,
-        events: report::Events {
-            listed: index.events.len() as u64,
-            wanted: plan.wanted,
-            fetched: plan.fetch.len() as u64,
-            gone: plan.gone.len() as u64,
-            unpublished: plan.unpublished,
-        },
+        events: plan.events(index.events.len()),
         attributes: tally.attributes,
         namespaces,
         skipped: tally.skipped(),

@@ -6,7 +6,9 @@
 
 use super::applier::Applier;
 use super::cdb_files;
+use super::clock;
 use super::falco_files;
+use super::finish;
 use super::guard;
 use super::history::Note;
 use super::left_out;
@@ -14,28 +16,29 @@ use super::plan::{Plan, Rules, plan};
 use super::prefix::leave_old_prefix;
 use super::preview;
 use super::progress::Progress;
+use super::question;
 use super::servers::{Memory, unreachable};
 use super::standing::Doubtful;
-use super::survey::{Summary, survey};
+use super::survey::Summary;
 use super::tally::Tally;
 use super::terms::Terms;
-use super::told::{Told, look_everywhere};
+use super::told::{Told, before_a_refill};
 use super::verify::verify;
 use super::window::{self, Choice, Window};
 use super::writer::Writer;
-use crate::cache::bulk::Applied;
 use crate::cache::fleet::Fleet;
 use crate::config::Config;
-use crate::error::{Error, Kind, Result};
-use crate::indicator::{Namespace, Namespaces};
+use crate::error::Result;
+use crate::indicator::Namespaces;
+use crate::ledger::Ledger;
 use crate::ledger::header::Header;
-use crate::ledger::{Ledger, SUMMARY};
 use crate::lock::Lock;
+use crate::misp::attribute::IndexEvent;
 use crate::misp::client::{Client, local_now};
 use crate::misp::fetch::fetch;
 use crate::misp::index::{self, Index};
 use crate::misp::query::{self, Query};
-use crate::report::{self, Report};
+use crate::report::Report;
 use crate::state;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -80,7 +83,7 @@ pub fn run(
 /// Makes the state directory and takes its lock.
 ///
 /// # Errors
-/// [`Kind::Locked`], [`Kind::CannotWrite`].
+/// [`crate::error::Kind::Locked`], [`crate::error::Kind::CannotWrite`].
 pub fn lock(directory: &Path) -> Result<Lock> {
     state::make(directory)?;
     Lock::take(directory)
@@ -145,7 +148,7 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let counted_on = (mends && !known.is_empty()).then_some(terms.now);
     if mends {
         note.begin();
-        look_everywhere(&mut fleet)?;
+        before_a_refill(&ledger, &mut fleet)?;
     }
     let (refilled, mended) = doubtful.mend(&ledger, &known, &mut fleet, &choice.fill, &terms, directory)?;
     report.refilled = refilled;
@@ -170,54 +173,23 @@ pub(super) fn choose(fleet: &mut Fleet) -> Result<Choice> {
     Ok(window::choose(&stats))
 }
 
-/// The rules of a plan by configuration and MISP's clock, for a ledger of so many indicators.
-///
-/// Where there are none the ledger's events prove nothing: MISP may have answered
-/// the first load with empty pages. All of the initial window is asked for again.
-pub(super) fn rules(config: &Config, now: u64, full: bool, held: u64) -> Rules {
-    let misp = &config.misp;
-    let refresh = if held == 0 { misp.initial_event_timestamp } else { misp.refresh_event_timestamp };
-    Rules {
-        now,
-        initial_since: now.saturating_sub(misp.initial_event_timestamp.as_secs()),
-        refresh_since: now.saturating_sub(refresh.as_secs()),
-        full,
-        published: misp.published,
-        unpublished_grace: misp.unpublished_grace.as_secs(),
-        published_since: query::published_cutoff(misp, now),
-    }
-}
-
-/// Whether the ledger answers another question than the configuration asks.
-pub(super) fn asks_otherwise(config: &Config, ledger: &Ledger) -> Result<bool> {
-    Ok(ledger.meta("question")?.is_some_and(|q| q != query::fingerprint(config).as_bytes()))
-}
-
 impl Pass<'_, '_> {
     fn run(&mut self, fleet: &mut Fleet, index: &Index, window: Window, report: &mut Report) -> Result<()> {
         let (config, ledger) = (self.config, self.ledger);
         let terms = Terms::new(config, index.now);
-        let otherwise = asks_otherwise(config, ledger)?;
+        clock::check(ledger, &mut self.known, index.now)?;
+        let otherwise = question::is_another(config, ledger)?;
         if !config.memcached.context.is_empty() {
             ledger.allow_context()?;
         }
         let full = self.options.full || otherwise;
         let held: u64 = self.known.values().map(|h| u64::from(h.records)).sum();
-        let rules = rules(config, index.now, full, held);
+        let rules = Rules::new(&config.misp, index.now, full, held);
         let plan = plan(&index.events, &self.known, rules);
-        report.window_seconds = match window {
-            Window::Initial => config.misp.initial_event_timestamp.as_secs(),
-            Window::Refresh => config.misp.refresh_event_timestamp.as_secs(),
-        };
+        report.window_seconds = window.seconds(&config.misp);
         report.full = full;
         report.misp_time = index.now;
-        report.events = report::Events {
-            listed: index.events.len() as u64,
-            wanted: plan.wanted,
-            fetched: plan.fetch.len() as u64,
-            gone: plan.gone.len() as u64,
-            unpublished: plan.unpublished,
-        };
+        report.events = plan.events(index.events.len());
 
         let leaving: u64 = plan.gone.iter().filter_map(|e| self.known.get(e)).map(|h| u64::from(h.records)).sum();
         // Fails before anything is fetched where the list alone says so.
@@ -226,6 +198,10 @@ impl Pass<'_, '_> {
             self.note.begin();
         }
 
+        question::begin(config, ledger)?;
+        if !plan.fetch.is_empty() || !plan.gone.is_empty() {
+            clock::note(ledger, index.now)?;
+        }
         let mut tally = Tally::default();
         if ledger.has_removals()? {
             // A run was cut off; what it was about to remove is found again.
@@ -235,7 +211,7 @@ impl Pass<'_, '_> {
         }
         // Before anything else rewrites these headers.
         self.known.extend(plan.marks.iter().copied());
-        let told = self.stored_summary()?.map_or_else(Namespaces::default, |summary| summary.with_keys());
+        let told = Summary::stored(self.ledger)?.map_or_else(Namespaces::default, |summary| summary.with_keys());
         let mut told = Told::new(told);
         let applied = thread::scope(|scope| {
             let applier = Applier::start(scope, fleet, index.now, &mut told);
@@ -267,9 +243,10 @@ impl Pass<'_, '_> {
             report.mended = mended.into();
         }
         self.progress.say("reading the ledger");
-        let summary = self.summary(fleet, &terms, report)?;
-        self.finish(fleet, &summary, index.now)?;
-        fill(report, &summary, &tally, applied);
+        let summary = finish::outputs(config, ledger, fleet.keys(), &terms, self.directory, report)?;
+        question::answered(config, ledger)?;
+        finish::tell_readers(fleet, &summary, index.now)?;
+        finish::fill(report, &summary, &tally, applied);
         Ok(())
     }
 
@@ -298,6 +275,7 @@ impl Pass<'_, '_> {
             if busy || plan.gone.binary_search(event).is_ok() {
                 continue;
             }
+            clock::note(self.ledger, terms.now)?;
             writer.drop_records(*event, *header, |record| {
                 u64::from(record.timestamp) < cutoff || terms.is_over(record.namespace.category(), header.delivered)
             })?;
@@ -335,92 +313,30 @@ impl Pass<'_, '_> {
         self.look_again(writer, index, &vanished)
     }
 
-    /// Asks once more for the list of events: those that are still published and
-    /// unchanged really have nothing left; the others were being edited.
+    /// Asks once more for the list of events, where some came without a row or in
+    /// answers that may disagree. Those that are still published and unchanged really
+    /// have nothing left, or what came; the others were being edited.
     fn look_again(&self, writer: &mut Writer, index: &Index, vanished: &[u64]) -> Result<()> {
-        if vanished.is_empty() {
+        let doubted = writer.doubted();
+        if vanished.is_empty() && doubted.is_empty() {
             return Ok(());
         }
         let now = index::fetch(&self.client)?.events;
-        let find = |list: &[crate::misp::attribute::IndexEvent], id: u64| {
-            list.binary_search_by_key(&id, |e| e.id).ok().map(|at| list[at])
-        };
+        let find = |list: &[IndexEvent], id: u64| list.binary_search_by_key(&id, |e| e.id).ok().map(|at| list[at]);
+        let unchanged = |event: u64| find(&index.events, event).filter(|before| find(&now, event) == Some(*before));
         for event in vanished {
-            let (before, after) = (find(&index.events, *event), find(&now, *event));
             let Some(header) = self.known.get(event) else { continue };
-            if before.is_some() && before == after {
-                let timestamp = before.map_or(0, |e| e.timestamp);
-                let header = Header { timestamp, delivered: index.now, unpublished_since: 0, ..*header };
+            if let Some(IndexEvent { timestamp, .. }) = unchanged(*event) {
+                let delivered = index.now;
+                let header = Header { timestamp, delivered, published_at: 0, unpublished_since: 0, ..*header };
                 writer.drop_records(*event, header, |_| true)?;
             }
         }
-        Ok(())
-    }
-
-    /// What the ledger held when it was last read to the end; `None` where it changed since.
-    fn stored_summary(&self) -> Result<Option<Summary>> {
-        Ok(self.ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice(&s).ok()))
-    }
-
-    /// What the ledger holds: read anew where it changed since it was last read to
-    /// the end, else as it was stored.
-    fn summary(&self, fleet: &Fleet, terms: &Terms, report: &mut Report) -> Result<Summary> {
-        let ledger = self.ledger;
-        let stored = self.stored_summary()?;
-        let mut files = falco_files::Files::new(self.config, terms.now, ledger)?;
-        let read = stored.is_none() || files.wants_records();
-        let summary = match &stored {
-            Some(summary) if !read => summary.clone(),
-            _ => {
-                let records = ledger.headers()?.iter().map(|(_, h)| u64::from(h.records)).sum();
-                survey(ledger, records, fleet.keys(), |_, record| {
-                    files.take(&record);
-                    Ok(())
-                })?
+        for event in doubted {
+            if unchanged(event).is_none() {
+                writer.keep(event)?;
             }
-        };
-        report.falco = files.finish(self.config, ledger, read)?;
-        report.cdb = cdb_files::write(self.config, ledger, stored.is_none(), self.directory)?;
-        // Last: a pass that fails before leaves all of it to the next one.
-        if stored.as_ref() != Some(&summary) {
-            let bug = |e: serde_json::Error| Error::new(Kind::Bug, format!("a summary cannot be written: {e}"));
-            let mut change = ledger.change()?;
-            change.set_meta(SUMMARY, &serde_json::to_vec(&summary).map_err(bug)?)?;
-            change.commit()?;
         }
-        Ok(summary)
-    }
-
-    /// The keys that tell readers what they may rely on, `misp-stats` last.
-    fn finish(&self, fleet: &mut Fleet, summary: &Summary, now: u64) -> Result<()> {
-        let question = query::fingerprint(self.config);
-        if self.ledger.meta("question")?.as_deref() != Some(question.as_bytes()) {
-            let mut change = self.ledger.change()?;
-            change.set_meta("question", question.as_bytes())?;
-            change.commit()?;
-        }
-        let keys = fleet.keys().clone();
-        fleet.set_everywhere(&keys.networks(), summary.networks.as_bytes())?;
-        fleet.set_everywhere(&keys.namespaces(), summary.with_keys().to_string().as_bytes())?;
-        fleet.set_everywhere(&keys.last_load(), now.to_string().as_bytes())?;
-        fleet.set_everywhere(&keys.stats(), summary.keys().to_string().as_bytes())
-    }
-}
-
-fn fill(report: &mut Report, summary: &Summary, tally: &Tally, applied: Applied) {
-    report.attributes = tally.attributes;
-    report.keys = summary.keys();
-    report.tags_left_out = applied.left_out;
-    report.keys_refused = applied.refused;
-    report.skipped = tally.skipped();
-    report.skipped_attributes = tally.named();
-    for namespace in Namespace::ALL {
-        let (added, removed) = tally.of(*namespace);
-        let holding = summary.namespaces.get(namespace.name()).copied().unwrap_or_default();
-        if added + removed + holding.keys > 0 {
-            let unchanged = holding.indicators.saturating_sub(added);
-            let row = report::Namespace { added, removed, unchanged, keys: holding.keys };
-            report.namespaces.insert(namespace.name().to_owned(), row);
-        }
+        writer.flush()
     }
 }

@@ -5,7 +5,7 @@ use super::survey::Summary;
 use crate::cache::address::Address;
 use crate::cache::fleet::Fleet;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{Ledger, SUMMARY};
+use crate::ledger::Ledger;
 use crate::report;
 use std::collections::BTreeMap;
 
@@ -40,8 +40,7 @@ impl Memory {
     /// The servers after the pass that began with `self`; what they had thrown
     /// out before it is kept for the next one.
     pub(super) fn report(self, fleet: &mut Fleet, keys: u64, ledger: &Ledger) -> Result<Vec<report::Server>> {
-        let summary = ledger.meta(SUMMARY)?.and_then(|s| serde_json::from_slice::<Summary>(&s).ok());
-        let all_keys = summary.map_or(keys * TYPICAL_ITEM, |s| s.memory);
+        let all_keys = Summary::stored(ledger)?.map_or(keys * TYPICAL_ITEM, |s| s.memory);
         let mut servers = Vec::new();
         let mut now = BTreeMap::new();
         for (index, stats) in fleet.each(|server| server.stats(""))? {

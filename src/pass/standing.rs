@@ -7,6 +7,7 @@
 //! alone, and enters it only after its keys were all seen to be right.
 
 use super::left_out;
+use super::question;
 use super::refill::refill;
 use super::terms::Terms;
 use super::verify::verify;
@@ -87,7 +88,7 @@ impl Doubtful {
         let mut mended = Mended::default();
         // A ledger that no pass has completed does not know all that may stay.
         let which = self.servers(fleet);
-        if !which.is_empty() && ledger.meta("question")?.is_some() {
+        if !which.is_empty() && question::was_answered(ledger)? {
             for server in &which {
                 log::info!(
                     "memcached {} missed a pass, or is new: its keys are held against the ledger",

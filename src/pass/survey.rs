@@ -8,9 +8,8 @@ use crate::cache::key::{Keys, MAX_WIRE_KEY};
 use crate::cache::networks::Networks;
 use crate::error::Result;
 use crate::indicator::{Namespace, Namespaces};
-use crate::ledger::Ledger;
 use crate::ledger::record::Record;
-use ipnet::IpNet;
+use crate::ledger::{Ledger, SUMMARY};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -45,6 +44,14 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// What the ledger held when it was last read to the end; `None` where it changed since.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::CannotWrite`]: the file cannot be read.
+    pub fn stored(ledger: &Ledger) -> Result<Option<Summary>> {
+        Ok(ledger.meta(SUMMARY)?.and_then(|text| serde_json::from_slice(&text).ok()))
+    }
+
     /// Keys of all namespaces.
     pub fn keys(&self) -> u64 {
         self.namespaces.values().map(|h| h.keys).sum()
@@ -93,9 +100,7 @@ pub fn survey(
                 holdings[usize::from(record.namespace.code())].indicators += 1;
                 let tag = record.kind.name().len() as u64 + 2 + u64::from(event.max(1).ilog10());
                 memory += tag + record.value.len().min(MAX_WIRE_KEY) as u64;
-                if record.namespace == Namespace::Cidr
-                    && let Ok(network) = record.value.parse::<IpNet>()
-                {
+                if let Some(network) = record.network() {
                     networks.insert(network);
                 }
             }

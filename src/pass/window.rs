@@ -4,6 +4,7 @@
 //! a number above zero, the server holds what the last pass left; where it is
 //! absent, zero or no number, the server holds nothing that can be relied on.
 
+use crate::config::Misp;
 use std::fmt;
 
 /// How far back a pass looks.
@@ -14,6 +15,16 @@ pub enum Window {
     /// All servers hold the last pass: what changed, and at any rate what changed
     /// since `misp.refresh_event_timestamp`.
     Refresh,
+}
+
+impl Window {
+    /// Its length.
+    pub fn seconds(self, misp: &Misp) -> u64 {
+        match self {
+            Window::Initial => misp.initial_event_timestamp.as_secs(),
+            Window::Refresh => misp.refresh_event_timestamp.as_secs(),
+        }
+    }
 }
 
 impl fmt::Display for Window {

@@ -1,10 +1,13 @@
-//! Fetched events into the ledger and memcached.
+//! Fetched events into the ledger and memcached: what they add. What goes is in
+//! `removals`.
 //!
 //! What a batch adds goes to memcached at once; what MISP no longer has waits in
 //! the ledger until the whole pass is known and the shrink guard agrees. Before
 //! memcached is touched the ledger holds both what was and what will be, and the
 //! event is marked: after a crash anywhere the next pass fetches it again and
 //! repeats every change, all of which may be repeated.
+
+mod removals;
 
 use super::applier::Applier;
 use super::diff::{Cursor, Fate, Nothing, diff};
@@ -16,7 +19,6 @@ use super::terms::{Terms, count};
 use crate::cache::bulk::Applied;
 use crate::cache::changes::Changes;
 use crate::error::{Error, Kind, Result};
-use crate::interrupt;
 use crate::ledger::header::Header;
 use crate::ledger::record::Record;
 use crate::ledger::sort::Sorted;
@@ -30,9 +32,6 @@ const SLICE_BYTES: usize = 4 * 1024 * 1024;
 /// An event with more additions than fit here is added from the ledger, slice by slice.
 const HELD_BYTES: usize = 12 * 1024 * 1024;
 
-/// Events whose removal becomes true at once.
-const REMOVED_AT_ONCE: usize = 1_000;
-
 /// Writes one pass.
 pub struct Writer<'a> {
     ledger: &'a Ledger,
@@ -42,13 +41,14 @@ pub struct Writer<'a> {
     known: &'a BTreeMap<u64, Header>,
     /// Events whose changes are in memcached: marked so with the next commit.
     settled: Vec<(u64, Header)>,
-    /// Events of the list of changes that is under way, and whether they have
-    /// records to remove.
-    under_way: Vec<(u64, Header, bool)>,
-    /// Events that have records to remove.
-    removing: Vec<(u64, Header)>,
-    /// Indicators that go from events that stay.
-    going: u64,
+    /// Events of the list of changes that is under way, and how many records they have
+    /// to remove.
+    under_way: Vec<(u64, Header, u64)>,
+    /// Events that have records to remove, and how many.
+    removing: Vec<(u64, Header, u64)>,
+    /// Events that came in several answers and are new, or have lost something: whoever
+    /// changed them in between made these answers disagree.
+    doubted: Vec<u64>,
     adds: Changes,
     /// What memcached did.
     pub applied: Applied,
@@ -85,17 +85,12 @@ impl<'a> Writer<'a> {
             settled: Vec::new(),
             under_way: Vec::new(),
             removing: Vec::new(),
-            going: 0,
+            doubted: Vec::new(),
             adds: Changes::default(),
             applied: Applied::default(),
             tell_all: false,
             since: Since::default(),
         }
-    }
-
-    /// Indicators that are to go from events that stay.
-    pub fn going(&self) -> u64 {
-        self.going
     }
 
     /// Takes the events of a batch, of whose headers `listed` tells what MISP's list
@@ -123,7 +118,7 @@ impl<'a> Writer<'a> {
             let known = self.known.get(&event).copied();
             let header = Header {
                 delivered: self.terms.now,
-                published_at: batch.published_at.get(&event).copied().or(known.map(|h| h.published_at)).unwrap_or(0),
+                published_at: batch.published_at.get(&event).copied().unwrap_or(0),
                 ..listed(event)
             };
             let done = self.event(&mut change, event, known, header, &mut rows, tally)?;
@@ -132,7 +127,10 @@ impl<'a> Writer<'a> {
                 replay.push((event, done.header));
             }
             if done.begun {
-                begun.push((event, done.header, done.gone > 0));
+                begun.push((event, done.header, done.gone));
+            }
+            if batch.several && (done.gone > 0 || known.is_none()) {
+                self.doubted.push(event);
             }
         }
         if touched {
@@ -149,7 +147,7 @@ impl<'a> Writer<'a> {
         }
         let all_stored = self.applied.refused == refused;
         self.under_way.extend(
-            begun.into_iter().map(|(event, header, goes)| (event, Header { dirty: !all_stored, ..header }, goes)),
+            begun.into_iter().map(|(event, header, gone)| (event, Header { dirty: !all_stored, ..header }, gone)),
         );
         self.applier.begin(adds)
     }
@@ -164,10 +162,10 @@ impl<'a> Writer<'a> {
                 self.adds = done.memory;
             }
             // What memcached refused keeps its mark, so the next pass tries again.
-            for (event, mut header, has_removals) in std::mem::take(&mut self.under_way) {
+            for (event, mut header, gone) in std::mem::take(&mut self.under_way) {
                 header.dirty |= applied.refused > 0;
-                if has_removals {
-                    self.removing.push((event, header));
+                if gone > 0 {
+                    self.removing.push((event, header, gone));
                 } else if !header.dirty {
                     self.settled.push((event, header));
                 }
@@ -231,7 +229,6 @@ impl<'a> Writer<'a> {
         }
         if gone > 0 {
             change.finish_removals(event, removals)?;
-            self.going += gone;
         }
         let begun = replay || self.adds.len() > start || gone > 0;
         if !terms.any_expires()
@@ -307,125 +304,6 @@ impl<'a> Writer<'a> {
         let mut change = self.ledger.change()?;
         self.settle(&mut change)?;
         change.commit()
-    }
-
-    /// Lets records of a known event go that `goes` names, although its attributes
-    /// did not come: expired, too old for `misp.timeframe`, or all of them.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`].
-    pub fn drop_records(&mut self, event: u64, header: Header, goes: impl Fn(&Record<'_>) -> bool) -> Result<()> {
-        let mut change = self.ledger.change()?;
-        let mut removals = Chunks::default();
-        let mut records = self.ledger.records(event)?;
-        let mut n = 0;
-        while let Some(record) = records.current()? {
-            if goes(&record) {
-                change.put_removal(event, &mut removals, record)?;
-                n += 1;
-            }
-            records.advance()?;
-        }
-        if n > 0 {
-            change.finish_removals(event, removals)?;
-            change.commit()?;
-            self.removing.push((event, header));
-            self.going += n;
-        }
-        Ok(())
-    }
-
-    /// Gives up every removal: the events keep what they had and are fetched again
-    /// by the next pass.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`].
-    pub fn give_up_removals(&mut self) -> Result<()> {
-        self.wait()?;
-        let kept =
-            self.removing.drain(..).map(|(event, header)| (event, Header { timestamp: 0, dirty: false, ..header }));
-        self.settled.extend(kept);
-        let mut change = self.ledger.change()?;
-        self.settle(&mut change)?;
-        change.clear_removals()?;
-        change.commit()
-    }
-
-    /// Removes what is to go from memcached and then from the ledger: the waiting
-    /// removals, and the events of `gone` altogether.
-    ///
-    /// # Errors
-    /// [`Kind::CannotWrite`], [`Kind::Unavailable`].
-    pub fn remove(&mut self, gone: &[u64], tally: &mut Tally) -> Result<()> {
-        self.wait()?;
-        if !self.removing.is_empty() || !gone.is_empty() {
-            if self.applied.left_out > 0 {
-                left_out::note_now(self.ledger)?;
-            }
-            left_out::removing(self.ledger)?;
-        }
-        let mut changes = Changes::default();
-        let removing = std::mem::take(&mut self.removing);
-        self.going = 0;
-        for some in removing.chunks(REMOVED_AT_ONCE) {
-            interrupt::check()?;
-            for (event, _) in some {
-                self.take_away(self.ledger.removals(*event)?, *event, &mut changes, tally)?;
-            }
-            self.apply(&mut changes)?;
-            let mut change = self.ledger.change()?;
-            self.settle(&mut change)?;
-            for (event, header) in some {
-                self.rewrite(&mut change, *event, *header)?;
-            }
-            change.commit()?;
-        }
-        for some in gone.chunks(REMOVED_AT_ONCE) {
-            interrupt::check()?;
-            for event in some {
-                self.take_away(self.ledger.records(*event)?, *event, &mut changes, tally)?;
-            }
-            self.apply(&mut changes)?;
-            let mut change = self.ledger.change()?;
-            self.settle(&mut change)?;
-            some.iter().try_for_each(|event| change.forget(*event))?;
-            change.commit()?;
-        }
-        self.flush()
-    }
-
-    fn take_away(
-        &mut self,
-        mut records: impl Cursor,
-        event: u64,
-        changes: &mut Changes,
-        tally: &mut Tally,
-    ) -> Result<()> {
-        while let Some(record) = records.current()? {
-            self.terms.remove(changes, event, record);
-            tally.removed(record.namespace);
-            if changes.bytes() > SLICE_BYTES {
-                self.apply(changes)?;
-            }
-            records.advance()?;
-        }
-        Ok(())
-    }
-
-    /// The records of an event less those that were removed.
-    fn rewrite(&mut self, change: &mut Change<'_>, event: u64, header: Header) -> Result<()> {
-        let mut header = Header { records: 0, oldest: 0, categories: 0, ..header };
-        let mut chunks = Chunks::default();
-        diff(&mut self.ledger.removals(event)?, &mut self.ledger.records(event)?, |fate, record| {
-            if fate == Fate::Added {
-                count(&mut header, &record);
-                change.put(event, &mut chunks, record)?;
-            }
-            Ok(())
-        })?;
-        change.finish(event, chunks)?;
-        change.finish_removals(event, Chunks::default())?;
-        change.set_header(event, &header)
     }
 }
 

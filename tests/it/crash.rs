@@ -6,11 +6,13 @@
 //! where a kill lands is a matter of time, so a seed gives the same worlds and
 //! delays, not the same moments.
 
+use crate::support::cable::Cable;
 use crate::support::program::command;
 use crate::support::scene::{INDEX, Random, SEARCH, Scene, change_at, now, old_world};
-use misp2memcached::demo::World;
-use std::process::Stdio;
+use misp2memcached::demo::{Attribute, Event, World};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -167,4 +169,44 @@ fn killed_at_any_moment() {
     let Landed { before_misp, at_the_list, at_attributes, after_the_last } = landed;
     assert!(before_misp + at_the_list + at_attributes + after_the_last >= kills);
     assert!(at_attributes > 0 && after_the_last > 0, "every kill landed before the work: {landed:?}");
+}
+
+/// MISP's list misses an event for a moment, and the program is killed while it takes
+/// the event's keys out; then the list has it again, unchanged. What became of its keys
+/// no timestamp tells.
+#[test]
+fn killed_while_the_list_misses_an_event() {
+    let mut world = World::new();
+    let names = (0..20).map(|n| Attribute::new("domain", &format!("n{n}.example")));
+    world.add_event(names.fold(Event::new("missed"), Event::with), now() - 86_400);
+    world.add_event(Event::new("stays").with(Attribute::new("md5", &"a".repeat(32))), now() - 86_400);
+    let mut scene = Scene::new(world, "max_shrink_percent: 100");
+    let cable = Cable::to(&scene.memcached.server());
+    scene.configuration.servers(&[cable.server()]).write();
+    scene.good("the first load");
+    let miss = |is: bool| {
+        let mut world = scene.world();
+        world.event_mut(1).expect("the event").attributes.iter_mut().for_each(|a| a.deleted = is);
+    };
+    // Some of the keys, or all of them, were gone at so many of these moments.
+    let mut gone = 0;
+    for bytes in (0..4_000).step_by(250) {
+        miss(true);
+        let (sender, receiver) = channel::<u32>();
+        cable.break_after(bytes, move || {
+            let id = receiver.recv().expect("the program's id");
+            assert!(Command::new("kill").args(["-s", "KILL", &id.to_string()]).status().is_ok_and(|s| s.success()));
+        });
+        let file = scene.file();
+        let mut program = command(&["--config", &file, "load"], &[]);
+        let mut child = program.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+        sender.send(child.id()).expect("the cable waits");
+        let ended = child.wait().expect("a child").code();
+        assert_eq!((ended, cable.is_broken()), if cable.is_broken() { (None, true) } else { (Some(0), false) });
+        cable.mend();
+        gone += u32::from(ended.is_none() && scene.held().len() < 20);
+        miss(false);
+        scene.good(&format!("killed after {bytes} bytes"));
+    }
+    assert!(gone > 0, "every kill landed before a key was taken out");
 }

@@ -3,6 +3,7 @@
 //! One crate, so that the harness in `support` is compiled once: a topic is a
 //! file beside this one, named here.
 
+mod between;
 mod commands;
 mod context;
 mod crash;

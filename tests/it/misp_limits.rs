@@ -3,10 +3,10 @@
 //! without end.
 
 use crate::support::scene::{
-    INDEX, OWN, Outside, Random, SEARCH, Scene, asked, change, event, limit, now, old_world, tags,
+    INDEX, OWN, Outside, Random, SEARCH, Scene, asked, change, event, limit, now, old_world, page, tags,
 };
 use misp2memcached::demo::http::{read_request, send, take_last_byte};
-use misp2memcached::demo::{Attribute, Fault, Request, Response, World};
+use misp2memcached::demo::{Attribute, Event, Fault, Request, Response, World};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -207,6 +207,34 @@ fn pages_shrink_until_they_come() {
         let failed = scene.misp.requests().iter().filter(|r| r.path == SEARCH && limit(r) > 600).count();
         assert!(failed > 0);
     }
+}
+
+/// An attribute of a page that was read goes, and those behind it move up: one that
+/// stays is on no page that is read (recordings, "limit, page, order, chunking").
+#[test]
+fn pages_that_shift_while_they_are_read() {
+    let mut world = World::new();
+    let values = (0..450).map(|n| Attribute::new("ip-dst", &format!("198.51.{}.{}", n / 250, n % 250)));
+    world.add_event(values.fold(Event::new("large"), Event::with), now() - 2 * 86_400);
+    let scene = Scene::new(world, "connections: 1\npage_size: 100");
+    scene.good("the first load");
+    scene.world().add_attribute(1, Attribute::new("domain", "a.example"), now() - 60);
+    let before = scene.wanted();
+    let world = scene.shared_world();
+    scene.misp.set_fault(Box::new(move |request, _| {
+        if request.path == SEARCH && page(request) == Some(3) {
+            world.lock().unwrap().hard_delete(7, now());
+        }
+        Fault::None
+    }));
+    let finished = scene.run(&["load"]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let held = scene.held();
+    let lost: Vec<_> = before.iter().filter(|(key, value)| held.get(*key) != Some(value)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    scene.misp.clear_fault();
+    scene.good("the next pass");
+    assert_eq!(scene.wanted().len(), 450);
 }
 
 /// Batches that fail at the same time go back in any order; the next batch may

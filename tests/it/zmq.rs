@@ -1,6 +1,6 @@
 //! `zmq::run` with a real libzmq publisher at the other end.
 
-use crate::support::publisher::{Publisher, TOPICS};
+use crate::support::publisher::Publisher;
 use misp2memcached::config::Zmq;
 use misp2memcached::misp::live::message::body;
 use misp2memcached::misp::live::source::{Sink, Stop};
@@ -119,7 +119,7 @@ fn every_recorded_frame_in_order() {
         publisher.await_subscriber();
         publisher.send_all(&frames);
         publisher.send(b"misp_json_self {}");
-        let wanted = |frame: &&Vec<u8>| TOPICS.iter().any(|topic| frame.starts_with(topic.as_bytes()));
+        let wanted = |frame: &&Vec<u8>| zmq::TOPICS.iter().any(|topic| frame.starts_with(topic.as_bytes()));
         let mut bodies: Vec<Vec<u8>> = frames.iter().filter(wanted).map(|f| body(f).to_vec()).collect();
         assert!(frames.is_empty() || (bodies.len() > 40 && bodies.len() < frames.len()), "{}", bodies.len());
         bodies.push(b"{}".to_vec());

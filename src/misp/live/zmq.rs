@@ -18,7 +18,7 @@ use zeromq::{Socket, SocketEvent, SocketOptions, SocketRecv, SubSocket};
 
 /// What changes indicators, and the sign of life; each with the blank that ends it, since `misp_json` begins them
 /// all. The others are floods: an audit entry for nearly everything that anybody does, and each sighting.
-const TOPICS: [&str; 6] = [
+pub const TOPICS: [&str; 6] = [
     "misp_json_attribute ",
     "misp_json_event ",
     "misp_json ",

@@ -98,3 +98,34 @@ fn misp_sends_no_date() {
     scene.good("a refresh");
     assert!(proxy.asked() >= 4);
 }
+
+/// MISP's clock was ahead for one pass: what went because its time seemed over comes back,
+/// although no event has changed.
+#[test]
+fn misps_clock_was_ahead() {
+    for (section, misp) in
+        [("network:\n  expires: 30d\n", ""), ("", "timeframe: 60d\n"), ("", "event_published_after: 60d\n")]
+    {
+        let mut site = Site::new(World::new());
+        site.config.misp(&format!("max_shrink_percent: 100\n{misp}")).extra(section);
+        site.misp.world().add_event(event(&[("ip-dst", "198.51.100.1"), ("ip-dst", "198.51.100.2")]), NOW - 20 * DAY);
+        site.misp.world().add_event(event(&[("md5", &"a".repeat(32))]), NOW - 10 * DAY);
+        for event in [1, 2] {
+            site.misp.world().publish(event, NOW - 10 * DAY);
+        }
+        site.misp.set_now(Some(NOW));
+        site.pass(&[]);
+        let loaded = site.shown();
+        assert_eq!(loaded.len(), 3);
+        site.misp.set_now(Some(NOW + 400 * DAY));
+        site.pass(&[]);
+        assert!(site.shown().len() < 3, "{misp}: {:?}", site.shown());
+        site.misp.set_now(Some(NOW + HOUR));
+        site.pass(&[]);
+        assert_eq!(site.shown(), loaded, "{section}{misp}");
+        site.misp.forget_requests();
+        site.misp.set_now(Some(NOW + 2 * HOUR));
+        site.pass(&[]);
+        assert_eq!(site.misp.count(SEARCH), 0);
+    }
+}

@@ -7,7 +7,8 @@ use crate::support::memcached::Memcached;
 use crate::support::model::expected;
 use crate::support::sample;
 use crate::support::site::{Held, Site};
-use misp2memcached::demo::{Attribute, Event, World};
+use misp2memcached::demo::{Attribute, Event, Fault, Request, World};
+use misp2memcached::ledger::{Chunks, Ledger};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -216,4 +217,44 @@ fn a_new_prefix_while_a_server_is_down() {
     site.pass(&[]);
     assert_eq!(Held::of(&second, "other"), new);
     assert_eq!(Held::of(&second, "misp").indicators.len(), 0);
+}
+
+/// A server is filled while MISP does not answer: readers find networks there too.
+#[test]
+fn networks_are_found_on_a_server_that_was_filled_without_misp() {
+    let mut site = Site::new(World::new());
+    let mut second = Memcached::start(&[]);
+    let cable = Cable::to(&second.server());
+    site.config.servers(&[site.memcached.server(), cable.server()]);
+    site.misp.world().add_event(event(&[("ip-dst", "198.51.100.0/24"), ("domain", "a.example")]), NOW - DAY);
+    site.misp.set_now(Some(NOW));
+    site.pass(&[]);
+    let refused = || Box::new(|_: &Request, _: usize| Fault::Status(403, Vec::new(), Vec::new()));
+    let told = |memcached: &Memcached| (Held::of(memcached, "misp").networks, Held::of(memcached, "misp").namespaces);
+    // Both lose everything.
+    second.restart();
+    site.memcached.restart();
+    site.misp.set_fault(refused());
+    site.fails(&[], 77);
+    for memcached in [&site.memcached, &second] {
+        assert_eq!(Held::of(memcached, "misp").indicators.len(), 3);
+        assert_eq!(told(memcached), (Some("4:24".into()), None));
+    }
+    site.misp.clear_fault();
+    site.pass(&[]);
+    // One misses a pass, and the ledger is not the one that was summed up when it is back.
+    cable.break_after(0, || {});
+    site.misp.world().add_event(event(&[("ip-dst", "2001:db8::/48")]), NOW - 10);
+    site.pass_with_code(&[], 69);
+    assert!(cable.is_broken());
+    let ledger = Ledger::open(&site.config.state()).unwrap();
+    let mut change = ledger.change().unwrap();
+    change.finish(99, Chunks::default()).unwrap();
+    change.commit().unwrap();
+    drop(ledger);
+    cable.mend();
+    site.misp.set_fault(refused());
+    site.fails(&[], 77);
+    assert_eq!(Held::of(&second, "misp").indicators.len(), 5);
+    assert_eq!(told(&second), (Some("4:24;6:48".into()), None));
 }

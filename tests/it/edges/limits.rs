@@ -141,6 +141,31 @@ fn what_memcached_refused_is_tried_again() {
     assert_eq!(site.shown(), expected);
 }
 
+/// The same where the guard steps in: what it gives up are removals, not the mark.
+#[test]
+fn what_memcached_refused_is_tried_again_after_the_guard() {
+    let site = Site::with(World::new(), &["-M", "-m", "2"]);
+    let values = (0..30_000).map(|n| Attribute::new("md5", &format!("{n:032x}")));
+    site.misp.world().add_event(values.fold(Event::new("large"), Event::with), NOW - DAY);
+    site.misp.world().add_event(event(&[("md5", &"c".repeat(32)), ("md5", &"d".repeat(32))]), NOW - DAY);
+    site.misp.set_now(Some(NOW));
+    site.pass_with_code(&[], 69);
+    // The second event loses one and gets another one, and a third of the first one goes.
+    site.misp.world().hard_delete(30_001, NOW + 10);
+    site.misp.world().add_attribute(2, Attribute::new("md5", &"e".repeat(32)), NOW + 10);
+    site.misp.world().hard_delete(1, NOW + 10);
+    site.misp.world().event_mut(1).unwrap().attributes.drain(..10_000);
+    site.misp.set_now(Some(NOW + 20));
+    site.fails(&[], 65);
+    site.misp.world().delete_event(1);
+    for (days, code) in [(2, 69), (3, 0)] {
+        site.misp.set_now(Some(NOW + days * DAY));
+        site.pass_with_code(&["--allow-shrink"], code);
+    }
+    let expected = [format!("misp-md5:{} 2#md5", "d".repeat(32)), format!("misp-md5:{} 2#md5", "e".repeat(32))];
+    assert_eq!(site.shown(), expected);
+}
+
 fn falco(site: &mut Site) -> PathBuf {
     let directory = site.config.directory().join("falco");
     std::fs::create_dir(&directory).unwrap();

@@ -152,3 +152,43 @@ fn unpublished_while_its_attributes_are_fetched() {
     }
     scene.good("published again");
 }
+
+/// Two clauses are two searches: events are unpublished between the one and the other.
+#[test]
+fn unpublished_between_two_searches() {
+    let mut world = World::new();
+    for n in 1..=2 {
+        let (address, name) = (format!("198.51.100.{n}"), format!("d{n}.example"));
+        world.add_event(event(&[("ip-dst", &address), ("domain", &name)]), now() - 60);
+        world.publish(n, now() - 60);
+    }
+    let two = "filter: [{types: [ip-dst]}, {types: [domain]}]\n";
+    let scene = Scene::new(world, &format!("published: true\nconnections: 1\nmax_shrink_percent: 100\n{two}"));
+    scene.good("all are published");
+    let all = scene.wanted();
+    let world = scene.shared_world();
+    scene.misp.set_fault(Box::new(move |request, count| {
+        let mut world = world.lock().unwrap();
+        if request.path == SEARCH && count == 2 {
+            world.unpublish(1);
+            world.hard_delete(4, now() - 30);
+        }
+        Fault::None
+    }));
+    scene.misp.forget_requests();
+    let kept = |scene: &Scene, what: &str| {
+        let finished = scene.run(&["load"]);
+        assert_eq!(finished.code, Some(0), "{what}: {}", finished.stderr);
+        let held = scene.held();
+        assert!(all.iter().all(|(key, value)| held.get(key) == Some(value)), "{what}: {held:?}");
+    };
+    kept(&scene, "somebody edits both at this moment");
+    assert_eq!(scene.misp.count(SEARCH), 2);
+    scene.misp.clear_fault();
+    kept(&scene, "they are drafts");
+    for event in [1, 2] {
+        scene.world().publish(event, now());
+    }
+    scene.good("published again");
+    assert_eq!(scene.wanted().len(), 3);
+}

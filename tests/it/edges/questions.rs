@@ -2,8 +2,9 @@
 //! the guard that watches over what goes.
 
 use super::{DAY, NOW, event};
+use crate::support::scene::asked;
 use crate::support::site::{Held, SEARCH, Site};
-use misp2memcached::demo::World;
+use misp2memcached::demo::{Fault, World};
 
 /// Three events of three organisations.
 fn site() -> Site {
@@ -124,4 +125,58 @@ fn two_misps_in_one_memcached() {
     one.pass(&["--allow-shrink"]);
     assert_eq!(one.held().indicators.len(), 4);
     assert_eq!(Held::of(&one.memcached, "second").indicators.len(), 5);
+}
+
+/// A MISP that refuses whoever asks for this event, until told otherwise.
+fn refuse(site: &Site, event: u64) {
+    site.misp.set_fault(Box::new(move |request, _| {
+        let refused = request.path == SEARCH && asked(request).contains(&event);
+        if refused { Fault::Status(403, Vec::new(), Vec::new()) } else { Fault::None }
+    }));
+}
+
+/// Some events were fetched for one question when the run was cut off; the next run asks
+/// another one, or again the one before.
+#[test]
+fn a_run_that_was_cut_off_asked_another_question() {
+    let mut site = Site::new(World::new());
+    site.config.misp("connections: 1\nmax_shrink_percent: 100\n");
+    for n in 1..=20 {
+        let mut event = event(&[("ip-dst", &format!("198.51.100.{n}"))]);
+        event.orgc_id = 1 + n % 2;
+        site.misp.world().add_event(event, NOW - 10 * DAY);
+    }
+    site.misp.set_now(Some(NOW));
+    let narrow = "connections: 1\nmax_shrink_percent: 100\nfilter: [{orgs: [\"1\"]}]\n";
+    // The first load of all is cut off: somebody saw that the filter was forgotten.
+    refuse(&site, 20);
+    site.fails(&[], 77);
+    assert!(site.shown().len() > 10);
+    site.misp.clear_fault();
+    site.config.misp(narrow);
+    site.pass(&[]);
+    let half = site.shown();
+    assert_eq!(half.len(), 10, "{half:?}");
+    // A wider question is cut off, and given up.
+    site.config.misp("connections: 1\nmax_shrink_percent: 100\n");
+    refuse(&site, 20);
+    site.fails(&[], 77);
+    assert!(site.shown().len() > 10);
+    site.misp.clear_fault();
+    site.config.misp(narrow);
+    site.pass(&[]);
+    assert_eq!(site.shown(), half);
+    site.misp.forget_requests();
+    site.pass(&[]);
+    assert_eq!(site.misp.count(SEARCH), 0);
+    // One that is cut off and asked again goes on where it was.
+    std::fs::remove_file(site.config.state().join("ledger.redb")).unwrap();
+    site.memcached.flush_all();
+    refuse(&site, 20);
+    site.fails(&[], 77);
+    site.misp.clear_fault();
+    site.misp.forget_requests();
+    let report = site.pass(&[]);
+    assert_eq!((&report["full"], &report["events"]["fetched"]), (&false.into(), &4.into()));
+    assert_eq!(site.shown(), half);
 }

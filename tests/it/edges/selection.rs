@@ -163,6 +163,15 @@ fn events_published_after() {
     site.misp.world().publish(1, NOW + 7 * DAY);
     pass(&site, NOW + 8 * DAY, &[]);
     assert_eq!(values(&site), ["198.51.100.1", "198.51.100.3"]);
+    // Published once more, which the list does not show at all: the third one's time is not over.
+    site.misp.world().publish(3, NOW + 10 * DAY);
+    pass(&site, NOW + 12 * DAY, &[]);
+    assert_eq!(values(&site), ["198.51.100.1", "198.51.100.3"]);
+    pass(&site, NOW + 18 * DAY, &[]);
+    assert_eq!(values(&site), ["198.51.100.3"]);
+    site.misp.forget_requests();
+    pass(&site, NOW + 18 * DAY + HOUR, &[]);
+    assert_eq!(site.misp.count(SEARCH), 0);
 }
 
 /// MISP cuts the page first and drops listed rows after: pages 1 to 3 of 5 are empty.

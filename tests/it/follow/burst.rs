@@ -61,7 +61,7 @@ fn a_burst_while_memcached_stands_still() {
     *scene.site.misp.world() = world;
     scene.site.memcached.signal("STOP");
     let stalled = Instant::now();
-    scene.source.send_all(frames);
+    scene.publisher.send_all(frames);
     let told = stalled.elapsed();
     // How long it stands still is what is tried here.
     std::thread::sleep(Duration::from_millis(messages / 10).saturating_sub(told));
@@ -73,7 +73,7 @@ fn a_burst_while_memcached_stands_still() {
 
     // A line that comes again is a reason for a pass.
     let passes = scene.counts().map_or(0, |counts| counts.passes);
-    scene.source.restart();
+    scene.publisher.restart();
     scene.await_counts("the next pass", |counts| counts.passes > passes);
     scene.settles("after the next pass");
     let after_pass = scene.follower.peak();
@@ -83,7 +83,7 @@ fn a_burst_while_memcached_stands_still() {
     // The same indicators, without a burst.
     let other = Memcached::start(&[]);
     let mut config = Configuration::new(&scene.site.misp, &other);
-    let port = scene.source.port();
+    let port = scene.publisher.port();
     config.extra(&format!("zmq:\n  host: 127.0.0.1\n  port: {port}\n"));
     let quiet = Follower::start(&config, &[]);
     await_that(

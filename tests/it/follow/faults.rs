@@ -19,13 +19,13 @@ fn add(scene: &mut Scene, value: &str) {
 #[test]
 fn the_publisher_goes_and_comes_back() {
     let mut scene = Scene::start(world(), "", "");
-    scene.source.kill();
+    scene.publisher.kill();
     scene.await_log("has closed the connection");
     scene.operate_unheard(&AddAttribute(1, Attribute::new("domain", "unheard.example")));
     scene.operate_unheard(&SoftDelete(1));
-    scene.source.restart();
+    scene.publisher.restart();
     scene.settles("what was missed");
-    scene.source.await_subscriber();
+    scene.publisher.await_subscriber();
     add(&mut scene, "heard.example");
     scene.settles("what came then");
     scene.end();
@@ -78,9 +78,9 @@ fn misp_goes_and_comes_back() {
 #[test]
 fn a_world_that_shrinks_waits_for_somebody() {
     let mut scene = Scene::start(world(), "", "");
-    scene.source.kill();
+    scene.publisher.kill();
     (1..=20).for_each(|attribute| scene.operate_unheard(&SoftDelete(attribute)));
-    scene.source.restart();
+    scene.publisher.restart();
     scene.await_log("would go at once");
     scene.await_log("(stop `follow` before, if it runs); the next one is in ");
     assert_eq!(scene.site.held().indicators.len(), 40);
@@ -109,7 +109,7 @@ fn broken_messages_are_counted() {
         b"misp_json_tag []",
         &huge,
     ];
-    scene.source.send_all(broken);
+    scene.publisher.send_all(broken);
     add(&mut scene, "after.example");
     scene.settles("after broken messages");
     scene.end();

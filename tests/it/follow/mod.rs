@@ -120,13 +120,13 @@ struct Followed {
     fresh: Configuration,
 }
 
-/// The same with what brings MISP's messages.
-struct Fed<T> {
+/// The same with whoever publishes what MISP says.
+struct Scene<P = Publisher> {
     followed: Followed,
-    source: T,
+    publisher: P,
 }
 
-impl<T> Deref for Fed<T> {
+impl<P> Deref for Scene<P> {
     type Target = Followed;
 
     fn deref(&self) -> &Followed {
@@ -134,14 +134,11 @@ impl<T> Deref for Fed<T> {
     }
 }
 
-impl<T> DerefMut for Fed<T> {
+impl<P> DerefMut for Scene<P> {
     fn deref_mut(&mut self) -> &mut Followed {
         &mut self.followed
     }
 }
-
-/// One with MISP's ZeroMQ publisher.
-type Scene = Fed<Publisher>;
 
 impl Scene {
     /// One that follows, its first pass made. `misp`: lines of that section; `extra`: further sections.
@@ -151,15 +148,15 @@ impl Scene {
 
     /// The same with the servers of this site, and lines of the section `memcached`.
     fn with(site: Site, memcached: &str, misp: &str, extra: &str) -> Scene {
-        let source = Publisher::start();
-        let zmq = format!("zmq:\n  host: 127.0.0.1\n  port: {}\n", source.port());
-        let scene = Scene { followed: Followed::with(site, memcached, misp, extra, &zmq), source };
+        let publisher = Publisher::start();
+        let zmq = format!("zmq:\n  host: 127.0.0.1\n  port: {}\n", publisher.port());
+        let scene = Scene { followed: Followed::with(site, memcached, misp, extra, &zmq), publisher };
         scene.await_first_pass();
         scene
     }
 
     fn await_first_pass(&self) {
-        self.source.await_subscriber();
+        self.publisher.await_subscriber();
         self.await_counts("the first pass", |counts| counts.passes > 0 && counts.up);
     }
 
@@ -173,7 +170,7 @@ impl Scene {
     fn operate(&mut self, operation: &Operation) -> bool {
         let messages = operate(&mut self.site.misp.world(), operation, now(), Transport::Zmq);
         let done = messages.is_some();
-        self.source.send_all(messages.into_iter().flatten().map(|message| message.frame()));
+        self.publisher.send_all(messages.into_iter().flatten().map(|message| message.frame()));
         done
     }
 }

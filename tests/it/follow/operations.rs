@@ -17,18 +17,12 @@ pub(super) fn world() -> World {
     world
 }
 
-/// Lines of the section `misp` with which a tag decides what is loaded.
-pub(super) const WHERE_TAGS_DECIDE: &str = "\
-filter:
-  - tags: [Feed-new, \"malware:z\"]
-  - tags: [\"tlp:red\"]
-    types: [domain]
-max_shrink_percent: 100
-";
-
 /// The event that the operations are about, and its first attribute.
 const EVENT: u64 = 3;
 const FIRST: u64 = 62;
+
+/// Lines of the section `misp` with which tags decide what is wanted.
+pub(super) const TAGS_DECIDE: &str = "filter:\n  - tags: [Feed-new, \"malware:z\"]\n  - tags: [\"tlp:red\"]\n    types: [domain]\nmax_shrink_percent: 100\n";
 
 pub(super) fn recorded() -> Vec<Operation> {
     let tag = || "Feed-new".to_owned();
@@ -77,7 +71,7 @@ fn each_operation_in_turn() {
 
 #[test]
 fn each_operation_in_turn_where_tags_decide() {
-    in_turn(WHERE_TAGS_DECIDE, "");
+    in_turn(TAGS_DECIDE, "");
 }
 
 #[test]
@@ -121,11 +115,11 @@ fn tags_that_move_no_timestamp() {
     let passes = |scene: &Scene| scene.counts().map_or(0, |counts| counts.passes);
     let missed = |scene: &mut Scene, operation: &Operation| {
         let before = passes(scene);
-        scene.source.kill();
+        scene.publisher.kill();
         scene.operate_unheard(operation);
-        scene.source.restart();
+        scene.publisher.restart();
         scene.await_counts("a pass", |counts| counts.passes > before);
-        scene.source.await_subscriber();
+        scene.publisher.await_subscriber();
         scene.site.held().indicators.len()
     };
     assert_eq!(missed(&mut scene, &Publish(1)), 1, "the times of both events come");
@@ -157,7 +151,7 @@ fn messages_come_before_they_are_true() {
         let story = format!("{operation:?}");
         let mut later = scene.site.misp.world().clone();
         let messages = operate(&mut later, &operation, super::now(), Transport::Zmq).expect(&story);
-        scene.source.send_all(messages.iter().map(|message| message.frame()));
+        scene.publisher.send_all(messages.iter().map(|message| message.frame()));
         // Not a wait for something: it is how long MISP takes.
         std::thread::sleep(late);
         *scene.site.misp.world() = later;
@@ -168,6 +162,25 @@ fn messages_come_before_they_are_true() {
     }
 }
 
+/// A tag goes from all that it was attached to, which takes MISP a while, and moves no timestamp.
+#[test]
+fn a_tag_goes_some_time_after_its_message() {
+    let mut world = world();
+    world.tag_event(1, "tlp:red", super::now() - 80_000);
+    world.tag_event(2, "tlp:red", super::now() - 80_000);
+    let mut scene = Scene::start(world, "filter:\n  - tags: [\"tlp:red\"]\nmax_shrink_percent: 100\n", "");
+    scene.settles("the first pass");
+    let mut later = scene.site.misp.world().clone();
+    let deleted = DeleteTag("tlp:red".into());
+    let messages = operate(&mut later, &deleted, super::now(), Transport::Zmq).expect("a tag");
+    scene.publisher.send_all(messages.iter().map(|message| message.frame()));
+    // Not a wait for something: it is how long MISP takes.
+    std::thread::sleep(Duration::from_millis(1500));
+    *scene.site.misp.world() = later;
+    scene.settles("the tag is gone");
+    assert!(scene.site.held().indicators.is_empty());
+}
+
 /// The same where a pass comes in between, which takes what MISP does not show yet for gone.
 #[test]
 fn a_pass_comes_before_a_message_is_true() {
@@ -175,10 +188,10 @@ fn a_pass_comes_before_a_message_is_true() {
     let mut later = scene.site.misp.world().clone();
     let early = AddAttribute(1, Attribute::new("domain", "early.example"));
     let messages = operate(&mut later, &early, super::now(), Transport::Zmq).expect("an addition");
-    scene.source.send_all(messages.iter().map(|message| message.frame()));
+    scene.publisher.send_all(messages.iter().map(|message| message.frame()));
     let held = |scene: &Scene| scene.site.held().value("misp-domain:early.example").is_some();
     super::await_that(|| "the message's key".into(), || held(&scene));
-    scene.source.restart();
+    scene.publisher.restart();
     scene.await_counts("a pass", |counts| counts.passes == 2);
     assert!(!held(&scene), "MISP does not have it");
     *scene.site.misp.world() = later;

@@ -92,11 +92,11 @@ fn metrics_and_status_say_how_it_is_doing() {
     ] {
         assert!(scene.operate(&operation));
     }
-    scene.source.send(b"misp_json_self {\"status\":\"And when you're dead I will be still alive.\",\"uptime\":1}");
-    scene.source.send(b"misp_json_tag nothing");
+    scene.publisher.send(b"misp_json_self {\"status\":\"And when you're dead I will be still alive.\",\"uptime\":1}");
+    scene.publisher.send(b"misp_json_tag nothing");
     scene.settles("all of it");
     // What was counted is written down after each pass.
-    scene.source.restart();
+    scene.publisher.restart();
     scene.await_counts("a second pass", |counts| counts.passes == 2);
     await_that(|| "figures of the second pass".into(), || sample(&scene, "passes_total") == Some(2.0));
     let kinds = [
@@ -124,7 +124,7 @@ fn metrics_and_status_say_how_it_is_doing() {
     }
 
     // A publisher that goes away shows at once, not with the next of the figures, ten seconds later.
-    scene.source.kill();
+    scene.publisher.kill();
     scene.await_counts("the line is down", |counts| !counts.up);
     assert_eq!(sample(&scene, "up"), Some(0.0));
     let shown = status(&scene, &[]);

@@ -79,7 +79,7 @@ fn systemd_is_told() {
 #[test]
 fn it_ends_soon_where_nobody_is_there() {
     let mut scene = Scene::start(world(), "", "");
-    scene.source.kill();
+    scene.publisher.kill();
     scene.await_log("has closed the connection");
     scene.follower.signal("TERM");
     let begun = std::time::Instant::now();

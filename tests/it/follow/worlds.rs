@@ -67,10 +67,10 @@ impl Life {
             match self.random.below(100) {
                 0..15 => {
                     self.tell("the publisher is away");
-                    self.scene.source.kill();
+                    self.scene.publisher.kill();
                     self.some(Heard::Never);
-                    self.scene.source.restart();
-                    self.scene.source.await_subscriber();
+                    self.scene.publisher.restart();
+                    self.scene.publisher.await_subscriber();
                 }
                 15..35 => {
                     self.some(Heard::Perhaps);

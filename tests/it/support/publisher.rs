@@ -3,6 +3,7 @@
 //!
 //! It knows frames, and not what is in them.
 
+use misp2memcached::misp::live::zmq::TOPICS;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -12,16 +13,6 @@ use std::time::Duration;
 
 /// Longest wait for a subscriber, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What the program subscribes to, in no order.
-pub const TOPICS: [&str; 6] = [
-    "misp_json_attribute ",
-    "misp_json_event ",
-    "misp_json ",
-    "misp_json_tag ",
-    "misp_json_object ",
-    "misp_json_self ",
-];
 
 /// A running publisher; it is killed when this is dropped.
 pub struct Publisher {
