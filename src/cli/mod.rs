@@ -100,7 +100,7 @@ pub enum Command {
     /// memcached could not be asked.
     #[command(after_long_help = after::LOOKUP)]
     Lookup(Lookup),
-    /// Show what the cache holds, how old it is, whether it fits, what failed.
+    /// Show what the cache holds, how old it is, and what failed.
     ///
     /// The place to look first. Of each memcached: the last load, the keys by namespace,
     /// the memory. From the state directory, if its user may read it: whether passes fail
