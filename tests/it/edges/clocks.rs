@@ -52,12 +52,12 @@ fn misps_clock_is_set_back() {
 #[test]
 fn our_clock_is_wrong() {
     const YEARS: u64 = 10 * 365 * DAY;
-    for now in [clock() - YEARS, clock() + YEARS] {
+    for moment in [clock() - YEARS, clock() + YEARS] {
         let mut site = Site::new(World::new());
         site.config.extra("network:\n  expires: 1h\n");
-        site.misp.world().add_event(event(&[("ip-dst", "198.51.100.1"), ("domain", "a.example")]), now - 10 * DAY);
-        site.misp.world().add_event(event(&[("ip-dst", "198.51.100.2")]), now - 400 * DAY);
-        site.misp.set_now(Some(now));
+        site.misp.world().add_event(event(&[("ip-dst", "198.51.100.1"), ("domain", "a.example")]), moment - 10 * DAY);
+        site.misp.world().add_event(event(&[("ip-dst", "198.51.100.2")]), moment - 400 * DAY);
+        site.misp.set_now(Some(moment));
         site.pass(&[]);
         let loaded = ["misp-domain:a.example 1#domain", "misp-ip:198.51.100.1 1#ip-dst"];
         let is_right = |site: &Site, left: u64| {
@@ -68,13 +68,13 @@ fn our_clock_is_wrong() {
         };
         is_right(&site, HOUR);
         site.misp.forget_requests();
-        site.misp.set_now(Some(now + HOUR / 2));
+        site.misp.set_now(Some(moment + HOUR / 2));
         site.memcached.restart();
         site.pass(&[]);
         is_right(&site, HOUR / 2);
         assert_eq!(site.misp.count(SEARCH), 0);
         // Half an hour later it is over, by MISP's clock.
-        site.misp.set_now(Some(now + HOUR + 1));
+        site.misp.set_now(Some(moment + HOUR + 1));
         site.pass(&["--allow-shrink"]);
         assert_eq!(site.shown(), [""; 0]);
     }

@@ -148,24 +148,22 @@ fn a_run_that_was_cut_off_asked_another_question() {
     }
     site.misp.set_now(Some(NOW));
     let narrow = "connections: 1\nmax_shrink_percent: 100\nfilter: [{orgs: [\"1\"]}]\n";
-    // The first load of all is cut off: somebody saw that the filter was forgotten.
-    refuse(&site, 20);
-    site.fails(&[], 77);
-    assert!(site.shown().len() > 10);
-    site.misp.clear_fault();
-    site.config.misp(narrow);
-    site.pass(&[]);
-    let half = site.shown();
+    // A load without the filter is cut off, and then there is one.
+    let cut_off_and_narrowed = |site: &mut Site| {
+        refuse(site, 20);
+        site.fails(&[], 77);
+        assert!(site.shown().len() > 10);
+        site.misp.clear_fault();
+        site.config.misp(narrow);
+        site.pass(&[]);
+        site.shown()
+    };
+    // The first load of all: somebody saw that the filter was forgotten.
+    let half = cut_off_and_narrowed(&mut site);
     assert_eq!(half.len(), 10, "{half:?}");
-    // A wider question is cut off, and given up.
+    // A wider question, which is given up.
     site.config.misp("connections: 1\nmax_shrink_percent: 100\n");
-    refuse(&site, 20);
-    site.fails(&[], 77);
-    assert!(site.shown().len() > 10);
-    site.misp.clear_fault();
-    site.config.misp(narrow);
-    site.pass(&[]);
-    assert_eq!(site.shown(), half);
+    assert_eq!(cut_off_and_narrowed(&mut site), half);
     site.misp.forget_requests();
     site.pass(&[]);
     assert_eq!(site.misp.count(SEARCH), 0);
