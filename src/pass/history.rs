@@ -6,7 +6,7 @@
 //! read is no history.
 
 use crate::atomic_file;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::misp::client::local_now;
 use crate::report::Report;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,8 @@ impl History {
                 }
                 (code != 0).then(|| ended(code, report.warnings().join("; ")))
             }
+            // Somebody has ended it: neither good nor bad.
+            Err(e) if e.kind() == Kind::Interrupted => return,
             Err(e) => Some(ended(e.kind().exit_code(), e.to_string())),
         };
         if let Some(error) = failed {
@@ -132,7 +134,7 @@ impl<'a> Note<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Error, Kind};
+    use crate::error::Error;
     use crate::report::{Namespace, Unreachable};
 
     fn away() -> Result<Report> {
@@ -170,6 +172,9 @@ mod tests {
         assert_eq!((history.failing, history.failing_since), (2, 10));
         let error = Ended { at: 20, code: 69, text: "MISP is away: try later".into() };
         assert_eq!(history.last_error, Some(error.clone()));
+        history.begun = Some(Begun { at: 21, process: 1 });
+        history.end(&Err(Error::new(Kind::Interrupted, "a signal")), 22);
+        assert_eq!((history.begun, history.failing, &history.last_error), (None, 2, &Some(error.clone())), "as it was");
         history.end(&Ok(Report::default()), 30);
         assert_eq!((history.failing, &history.last_error, &history.last_change), (0, &Some(error), &None));
         let unreachable = vec![Unreachable { address: "a:1".into(), reason: "memcached a:1: no route".into() }];
