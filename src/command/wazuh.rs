@@ -17,9 +17,9 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Wazuh's own alerts have 64 kB; what is so much larger is another file.
 const MAX_FILE: u64 = 8 << 20;
@@ -84,40 +84,48 @@ fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The look-up in a thread of its own, since no single time-out bounds a name that is
-/// looked up, a connection and several answers together. One that is late is left
-/// behind and ends with the process.
+/// Asks within `timeout`. The servers of `replicate` are asked one after the other until
+/// one answers: each holds everything, and one that hangs must leave time for the next.
+/// What an earlier one did not use of its share is left to the later ones.
 fn look_up_in_time(memcached: &Memcached, wanted: Vec<Wanted>, timeout: Span) -> Result<Vec<Hit>> {
-    let (done, answer) = mpsc::channel();
-    let memcached = memcached.clone();
-    thread::spawn(move || {
-        // Nobody waits any more for an answer that is late.
-        let _ = done.send(in_turn(memcached, &wanted, timeout));
-    });
-    answer.recv_timeout(timeout.duration()).unwrap_or_else(|_| {
-        let message = format!("memcached gave no answer within {timeout} (wazuh.timeout)");
-        Err(Error::new(Kind::Unavailable, message))
-    })
-}
-
-/// Asks the servers of `replicate` one after the other until one answers: each holds
-/// everything, and one that hangs should not be waited for where another is well.
-fn in_turn(mut memcached: Memcached, wanted: &[Wanted], timeout: Span) -> Result<Vec<Hit>> {
-    let all = addresses(&memcached)?;
-    let one_by_one = ring(&memcached, &all).is_none() && all.len() > 1;
-    let waits = if one_by_one { all.len() as u64 } else { 1 };
-    memcached.timeout = Span::seconds((timeout.as_secs() / waits).max(1));
-    if !one_by_one {
-        return look_up(&memcached, wanted);
+    let wanted = Arc::from(wanted);
+    let all = addresses(memcached)?;
+    if all.len() == 1 || ring(memcached, &all).is_some() {
+        let late = || format!("memcached gave no answer within {timeout} (wazuh.timeout)");
+        return look_up_within(memcached.clone(), &wanted, timeout.duration(), late);
     }
+    let deadline = Instant::now() + timeout.duration();
     let mut silent = Vec::new();
-    for server in std::mem::take(&mut memcached.servers) {
-        match look_up(&Memcached { servers: vec![server], ..memcached.clone() }, wanted) {
+    for (server, left) in memcached.servers.iter().zip((1..=all.len() as u32).rev()) {
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        let late = || {
+            let seconds = share.as_secs_f64();
+            format!("memcached {server}: it gave no answer within {seconds:.1} s (its share of wazuh.timeout)")
+        };
+        match look_up_within(Memcached { servers: vec![server.clone()], ..memcached.clone() }, &wanted, share, late) {
             Err(e) if e.kind() == Kind::Unavailable => silent.push(e.to_string()),
             other => return other,
         }
     }
     Err(Error::new(Kind::Unavailable, silent.join("\n")))
+}
+
+/// The look-up in a thread of its own, since no single time-out bounds a name that is
+/// looked up, a connection and several answers together. One that is late is left
+/// behind and ends with the process; `late` says what was too short for it.
+fn look_up_within(
+    memcached: Memcached,
+    wanted: &Arc<[Wanted]>,
+    time: Duration,
+    late: impl Fn() -> String,
+) -> Result<Vec<Hit>> {
+    let (done, answer) = mpsc::channel();
+    let wanted = wanted.clone();
+    thread::spawn(move || {
+        // Nobody waits any more for an answer that is late.
+        let _ = done.send(look_up(&memcached, &wanted));
+    });
+    answer.recv_timeout(time).unwrap_or_else(|_| Err(Error::new(Kind::Unavailable, late())))
 }
 
 fn look_up(memcached: &Memcached, wanted: &[Wanted]) -> Result<Vec<Hit>> {

@@ -265,10 +265,23 @@ fn of_two_servers_one_may_be_gone_or_silent() {
     manager.site.memcached.signal("STOP");
     let (finished, datagrams) = manager.look_up(&listed());
     assert_eq!((finished.code, datagrams.len()), (Some(0), 1), "{}", finished.stderr);
+    // What one does not use is the other's.
+    manager.configure("2s");
+    second.signal("STOP");
+    fails(&manager, "within 1.0 s (its share of wazuh.timeout)");
+    fails(&manager, &format!("memcached {}: it gave no answer", second.server()));
+    second.signal("CONT");
     manager.site.memcached.signal("CONT");
     manager.configure("60s");
     manager.site.memcached.kill();
     assert_eq!(manager.look_up(&listed()).1.len(), 1);
+    manager.configure("2s");
+    second.signal("STOP");
+    fails(&manager, "cannot be reached");
+    let (_, datagrams) = manager.look_up(&listed());
+    let error = answer(&datagrams[0])["misp"]["error"].as_str().unwrap().to_owned();
+    let share = error.split_once("within ").unwrap().1.split_once(" s").unwrap().0;
+    assert!(share.parse::<f64>().unwrap() > 1.0, "{error}");
 }
 
 /// Printed, not judged: the machine may be busy.
