@@ -1,12 +1,17 @@
 //! The attributes of many events: batches over several connections at once.
 //!
-//! A batch counts only when all its pages came whole; until then its rows are held
-//! apart, and a failed batch is asked for again, smaller.
+//! A batch counts only when it came whole; until then its rows are held apart, and a
+//! failed batch is asked for again, smaller.
+//!
+//! Only a single event is read page by page. MISP cuts its pages out of the rows of all
+//! events that were asked for, without an order: where a row of an earlier page goes, one
+//! that stays is on no page that is read (recordings, "limit, page, order, chunking").
+//! It may be another event's, of whose loss no list of events tells.
 
 use super::attribute::Attribute;
 use super::client::{self, Client, Failure};
 use super::context::Described;
-use super::pace::Pace;
+use super::pace::{ONE_QUERY, Pace};
 use super::page::{Next, Page};
 use super::query::Query;
 use super::retry::Retry;
@@ -27,9 +32,8 @@ use std::time::Duration;
 
 const SEARCH: &str = "/attributes/restSearch";
 
-/// Rows of one batch that are believed, ten times an event of a million: its
-/// temporary file stays below about 1 GiB. A batch of several events that has more
-/// is asked for again with fewer.
+/// Rows of one event that are believed, ten times an event of a million: its
+/// temporary file stays below about 1 GiB.
 const MAX_ROWS: u64 = 10_000_000;
 
 /// Batches that wait for the ledger: enough to keep it busy, few enough for memory.
@@ -45,7 +49,8 @@ pub struct Batch {
     pub events: Vec<u64>,
     /// Their indicators.
     pub rows: Sorted,
-    /// It took several requests: what changed between them is in the one answer and not in the other.
+    /// It took several queries of MISP's: what changed between them is in the one answer and not in
+    /// the other.
     pub several: bool,
     /// Attributes that came.
     pub attributes: u64,
@@ -73,7 +78,11 @@ pub fn fetch(
         return Ok(());
     }
     let work = Arc::new(Work {
-        queue: Mutex::new(Queue { waiting: events.iter().copied().collect(), pace: Pace::new(page_size) }),
+        queue: Mutex::new(Queue {
+            waiting: events.iter().copied().collect(),
+            alone: Vec::new(),
+            pace: Pace::new(page_size),
+        }),
         stop: AtomicBool::new(false),
         client: client.clone(),
         query: query.clone(),
@@ -130,17 +139,40 @@ struct Work {
 
 struct Queue {
     waiting: VecDeque<u64>,
+    /// Those that are too large for a batch.
+    alone: Vec<u64>,
     pace: Pace,
+}
+
+/// What became of a batch.
+enum Came {
+    Whole(Batch),
+    /// More than a page of several events; which of them has most of its rows.
+    TooLarge(Option<u64>),
 }
 
 impl Queue {
     /// The events of the next batch, and the rows of its pages. What failed stands
     /// in the queue in the order in which it failed, a batch is ascending.
     fn take(&mut self) -> (Vec<u64>, usize) {
+        if let Some(event) = self.alone.pop() {
+            return (vec![event], self.pace.limit(1));
+        }
         let n = self.pace.events().min(self.waiting.len());
         let mut events: Vec<u64> = self.waiting.drain(..n).collect();
         events.sort_unstable();
-        (events, self.pace.limit())
+        let limit = self.pace.limit(n);
+        (events, limit)
+    }
+
+    /// Puts a batch back that has more rows than a page: without the one event that is
+    /// the reason, or else for smaller batches.
+    fn split(&mut self, events: &[u64], largest: Option<u64>) {
+        match largest {
+            Some(event) => self.alone.push(event),
+            None => self.pace.too_large(events.len()),
+        }
+        events.iter().rev().filter(|e| Some(**e) != largest).for_each(|e| self.waiting.push_front(*e));
     }
 
     /// Puts a batch that failed back; whether the next one asks for less.
@@ -148,7 +180,7 @@ impl Queue {
         events.iter().rev().for_each(|e| self.waiting.push_front(*e));
         let (Failure::Passing(_) | Failure::Unreached(_)) = failure else { return false };
         self.pace.failed(events.len());
-        self.pace.events() < events.len() || self.pace.limit() < limit
+        self.pace.events() < events.len() || self.pace.limit(1) < limit
     }
 }
 
@@ -170,7 +202,11 @@ impl Work {
                 return;
             }
             match self.batch(&events, limit) {
-                Ok(batch) => {
+                Ok(Came::TooLarge(largest)) => {
+                    log::debug!("{} events have more than {limit} attributes, too many for one batch", events.len());
+                    self.queue().split(&events, largest);
+                }
+                Ok(Came::Whole(batch)) => {
                     retry = Retry::default();
                     self.queue().pace.succeeded(events.len(), batch.attributes);
                     if sender.send(Ok(batch)).is_err() {
@@ -192,20 +228,23 @@ impl Work {
         }
     }
 
-    fn batch(&self, events: &[u64], limit: usize) -> Result<Batch, Failure> {
+    fn batch(&self, events: &[u64], limit: usize) -> Result<Came, Failure> {
         let mut taker = Taker {
             events,
             client: &self.client,
             query: &self.query,
             sorter: Sorter::new(&self.directory, RUN_BYTES, Order::ByEvent),
-            attributes: 0,
+            attributes: vec![0; events.len()],
             skipped: Skips::default(),
             published_at: HashMap::new(),
         };
-        let mut several = self.query.searches() > 1;
+        let mut paged = false;
         for search in 0..self.query.searches() {
             let mut page = 1;
             while self.page(search, events, limit, page, &mut taker)? == Next::Page {
+                if events.len() > 1 {
+                    return Ok(Came::TooLarge(taker.largest()));
+                }
                 if self.stopped() {
                     let text = "the pass ends before this batch is whole";
                     return Err(Failure::Final(Error::new(Kind::Unavailable, text)));
@@ -214,18 +253,19 @@ impl Work {
                     return Err(too_many(&self.client, SEARCH, self.most, "rows"));
                 }
                 page += 1;
-                several = true;
+                paged = true;
             }
         }
         let rows = taker.sorter.finish().map_err(|e| Failure::Final(temporary(&self.directory, &e)))?;
-        Ok(Batch {
+        let attributes = taker.attributes.iter().sum();
+        Ok(Came::Whole(Batch {
             events: events.to_vec(),
             rows,
-            several,
-            attributes: taker.attributes,
+            several: paged || self.query.searches() > 1 || attributes > ONE_QUERY as u64,
+            attributes,
             skipped: taker.skipped,
             published_at: taker.published_at,
-        })
+        }))
     }
 
     fn page(&self, search: usize, events: &[u64], limit: usize, page: u64, taker: &mut Taker) -> Result<Next, Failure> {
@@ -300,17 +340,24 @@ struct Taker<'a> {
     client: &'a Client,
     query: &'a Query,
     sorter: Sorter,
-    attributes: u64,
+    /// Attributes that came, of each event.
+    attributes: Vec<u64>,
     skipped: Skips,
     published_at: HashMap<u64, u64>,
 }
 
 impl Taker<'_> {
+    /// The event that has at least half of the attributes that came.
+    fn largest(&self) -> Option<u64> {
+        let half = self.attributes.iter().sum::<u64>().div_ceil(2).max(1);
+        self.attributes.iter().position(|n| *n >= half).map(|at| self.events[at])
+    }
+
     fn take(&mut self, row: &Attribute, context: &str) -> Result<(), Reason> {
-        if self.events.binary_search(&row.event_id).is_err() {
+        let Ok(at) = self.events.binary_search(&row.event_id) else {
             return Err(Reason::Foreign(row.event_id));
-        }
-        self.attributes += 1;
+        };
+        self.attributes[at] += 1;
         if row.event.publish_timestamp > 0 {
             let at = self.published_at.entry(row.event_id).or_default();
             *at = row.event.publish_timestamp.max(*at);

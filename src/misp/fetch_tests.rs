@@ -19,14 +19,17 @@ fn fetched(most: u64) -> Result<Batch, Failure> {
     let config: Config = serde_yaml::from_str(&yaml).unwrap();
     let (client, directory) = (Client::new(&config.misp).unwrap(), tempfile::tempdir().unwrap());
     let work = Work {
-        queue: Mutex::new(Queue { waiting: VecDeque::new(), pace: Pace::new(5) }),
+        queue: Mutex::new(Queue { waiting: VecDeque::new(), alone: Vec::new(), pace: Pace::new(5) }),
         stop: AtomicBool::new(false),
         client,
         query: Query::new(&config, NOW),
         directory: directory.path().to_owned(),
         most,
     };
-    work.batch(&[1], 5)
+    work.batch(&[1], 5).map(|came| match came {
+        Came::Whole(batch) => batch,
+        Came::TooLarge(_) => panic!("one event is read page by page"),
+    })
 }
 
 /// One full page after the other, for ever, would fill the disk.
@@ -40,7 +43,7 @@ fn pages_without_end_are_given_up() {
 
 #[test]
 fn what_failed_is_asked_for_in_order() {
-    let mut queue = Queue { waiting: (1..=9).collect(), pace: Pace::new(100) };
+    let mut queue = Queue { waiting: (1..=9).collect(), alone: Vec::new(), pace: Pace::new(100) };
     queue.pace.failed(6);
     let first = queue.take();
     let second = queue.take();
@@ -54,4 +57,18 @@ fn what_failed_is_asked_for_in_order() {
     assert!(!queue.give_back(&[2], 100, &Failure::RateLimited(std::time::Duration::ZERO)));
     queue.pace.failed(1);
     assert!(!queue.give_back(&[2], 100, &failure()), "it cannot be smaller");
+}
+
+/// The one event that fills the page comes alone; where there is none, batches shrink.
+#[test]
+fn what_is_too_large_for_a_batch_is_split() {
+    let mut queue = Queue { waiting: (1..=40).collect(), alone: Vec::new(), pace: Pace::new(50_000) };
+    let (events, limit) = queue.take();
+    assert_eq!((events.len(), limit), (16, ONE_QUERY));
+    queue.split(&events, Some(5));
+    assert_eq!(queue.take(), (vec![5], 50_000));
+    let (events, _) = queue.take();
+    assert_eq!(events, (1..=17).filter(|e| *e != 5).collect::<Vec<u64>>());
+    queue.split(&events, None);
+    assert_eq!(queue.take().0, [1, 2, 3, 4, 6, 7, 8, 9]);
 }

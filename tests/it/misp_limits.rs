@@ -9,7 +9,7 @@ use misp2memcached::demo::http::{read_request, send, take_last_byte};
 use misp2memcached::demo::{Attribute, Event, Fault, Request, Response, World};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -235,6 +235,34 @@ fn pages_that_shift_while_they_are_read() {
     scene.misp.clear_fault();
     scene.good("the next pass");
     assert_eq!(scene.wanted().len(), 450);
+}
+
+/// The same across events: MISP cuts its pages out of the rows of all events that were
+/// asked for, so what goes from one of them would move those of another, of whose change
+/// no list tells.
+#[test]
+fn rows_of_a_neighbour_do_not_shift() {
+    let addresses = |event: u8, n: u8| {
+        let values = (0..n).map(|n| Attribute::new("ip-dst", &format!("203.0.{event}.{n}")));
+        values.fold(Event::new("neighbour"), Event::with)
+    };
+    let mut world = World::new();
+    world.add_event(addresses(1, 150), now() - 2 * 86_400);
+    world.add_event(addresses(2, 250), now() - 2 * 86_400);
+    let scene = Scene::new(world, "connections: 1\npage_size: 100");
+    let (world, gone) = (scene.shared_world(), AtomicBool::new(false));
+    scene.misp.set_fault(Box::new(move |request, _| {
+        let third = request.path == SEARCH && page(request) == Some(3);
+        if third && asked(request).contains(&2) && !gone.swap(true, Ordering::Relaxed) {
+            world.lock().unwrap().hard_delete(7, now());
+        }
+        Fault::None
+    }));
+    let finished = scene.run(&["load"]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    scene.misp.clear_fault();
+    scene.good("the next pass");
+    assert_eq!(scene.wanted().len(), 399);
 }
 
 /// Batches that fail at the same time go back in any order; the next batch may
