@@ -302,11 +302,8 @@ impl Pass<'_, '_> {
             tally.attributes += batch.attributes;
             tally.skip(std::mem::take(&mut batch.skipped));
             writer.absorb(batch, listed, tally, |event| {
-                let hold = misp.published && self.known.get(&event).is_some_and(|h| h.records > 0);
-                if hold {
-                    vanished.push(event);
-                }
-                hold
+                vanished.extend(misp.published.then_some(event));
+                misp.published
             })
         })?;
         writer.flush()?;
@@ -315,7 +312,8 @@ impl Pass<'_, '_> {
 
     /// Asks once more for the list of events, where some came without a row or in
     /// answers that may disagree. Those that are still published and unchanged really
-    /// have nothing left, or what came; the others were being edited.
+    /// have nothing, or what came; the others were being edited, or unpublished: what the
+    /// ledger knows of them is what it knew before, so that they are fetched again.
     fn look_again(&self, writer: &mut Writer, index: &Index, vanished: &[u64]) -> Result<()> {
         let doubted = writer.doubted();
         if vanished.is_empty() && doubted.is_empty() {
@@ -324,14 +322,19 @@ impl Pass<'_, '_> {
         let now = index::fetch(&self.client)?.events;
         let find = |list: &[IndexEvent], id: u64| list.binary_search_by_key(&id, |e| e.id).ok().map(|at| list[at]);
         let unchanged = |event: u64| find(&index.events, event).filter(|before| find(&now, event) == Some(*before));
+        let mut empty = Vec::new();
         for event in vanished {
-            let Some(header) = self.known.get(event) else { continue };
-            if let Some(IndexEvent { timestamp, .. }) = unchanged(*event) {
-                let delivered = index.now;
-                let header = Header { timestamp, delivered, published_at: 0, unpublished_since: 0, ..*header };
+            let Some(IndexEvent { timestamp, .. }) = unchanged(*event) else { continue };
+            let before = self.known.get(event).copied().unwrap_or_default();
+            let delivered = index.now;
+            let header = Header { timestamp, delivered, published_at: 0, unpublished_since: 0, ..before };
+            if header.records > 0 {
                 writer.drop_records(*event, header, |_| true)?;
+            } else {
+                empty.push((*event, Header { dirty: false, ..header }));
             }
         }
+        writer.mark(&empty)?;
         for event in doubted {
             if unchanged(event).is_none() {
                 writer.keep(event)?;

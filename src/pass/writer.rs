@@ -46,8 +46,8 @@ pub struct Writer<'a> {
     under_way: Vec<(u64, Header, u64)>,
     /// Events that have records to remove, and how many.
     removing: Vec<(u64, Header, u64)>,
-    /// Events that came in several answers and are new, or have lost something: whoever
-    /// changed them in between made these answers disagree.
+    /// Events that came in several answers and are new, changed, or have lost something:
+    /// whoever changed them in between made these answers disagree.
     doubted: Vec<u64>,
     adds: Changes,
     /// What memcached did.
@@ -129,7 +129,10 @@ impl<'a> Writer<'a> {
             if done.begun {
                 begun.push((event, done.header, done.gone));
             }
-            if batch.several && (done.gone > 0 || known.is_none()) {
+            // Without a timestamp it is fetched again at any rate.
+            let changed =
+                known.is_none_or(|h| header.timestamp > 0 && (h.timestamp != header.timestamp || h.may_lag()));
+            if batch.several && (done.gone > 0 || changed) {
                 self.doubted.push(event);
             }
         }
