@@ -219,6 +219,7 @@ impl Pass<'_, '_> {
             // An expiry that was switched off is still running in memcached.
             writer.tell_all = otherwise;
             writer.mark(&plan.marks)?;
+            self.complete(&mut writer, &plan)?;
             self.expire(&mut writer, &terms, &plan, &mut tally)?;
             if let Err(e) = self.fetch(&mut writer, index, &plan, rules, &mut tally) {
                 // What came whole is kept; should that fail too, it is fetched again.
@@ -262,6 +263,17 @@ impl Pass<'_, '_> {
         guard::check(held, going, self.config.misp.max_shrink_percent)
     }
 
+    /// Events whose change was cut off or refused and that cannot be fetched now, since
+    /// somebody has unpublished them: memcached is told what the ledger has of them.
+    fn complete(&self, writer: &mut Writer, plan: &Plan) -> Result<()> {
+        for (event, header) in self.known.iter().filter(|(_, header)| header.dirty) {
+            if !plan.has(*event) {
+                writer.replay_whole(*event, header)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What has expired, or is too old by now for `misp.timeframe`, goes also
     /// from events that are not fetched.
     fn expire(&self, writer: &mut Writer, terms: &Terms, plan: &Plan, tally: &mut Tally) -> Result<()> {
@@ -271,8 +283,7 @@ impl Pass<'_, '_> {
             if !old && !terms.has_expired(header) {
                 continue;
             }
-            let busy = plan.fetch.binary_search_by_key(event, |(id, _)| *id).is_ok();
-            if busy || plan.gone.binary_search(event).is_ok() {
+            if plan.has(*event) {
                 continue;
             }
             clock::note(self.ledger, terms.now)?;

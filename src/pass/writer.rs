@@ -286,6 +286,17 @@ impl<'a> Writer<'a> {
         self.apply(&mut changes)
     }
 
+    /// Tells memcached all that the ledger has of an event that is not fetched.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`], [`Kind::Unavailable`].
+    pub fn replay_whole(&mut self, event: u64, header: &Header) -> Result<()> {
+        let refused = self.applied.refused;
+        self.replay(event, header)?;
+        self.settled.push((event, Header { dirty: self.applied.refused > refused, ..*header }));
+        Ok(())
+    }
+
     /// Changes headers without touching records.
     ///
     /// # Errors

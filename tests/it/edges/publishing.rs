@@ -3,7 +3,7 @@
 use super::{DAY, HOUR, NOW, event};
 use crate::support::scene::{Held, INDEX, Random, Scene, now, old_world};
 use crate::support::site::{SEARCH, Site};
-use misp2memcached::demo::{Attribute, Fault, World};
+use misp2memcached::demo::{Attribute, Event, Fault, World};
 
 fn site() -> Site {
     let mut site = Site::new(World::new());
@@ -256,4 +256,26 @@ fn an_addition_that_comes_between_two_searches() {
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     scene.world().publish(1, now());
     scene.good("published again");
+}
+
+/// memcached has refused a part of an event, and then somebody takes it back to edit it.
+#[test]
+fn refused_and_unpublished_at_once() {
+    let mut site = Site::with(World::new(), &["-M", "-m", "2"]);
+    site.config.misp("published: true\n");
+    let values = (0..30_000).map(|n| Attribute::new("md5", &format!("{n:032x}")));
+    site.misp.world().add_event(values.fold(Event::new("large"), Event::with), NOW - 30 * DAY);
+    let small = (30_000..30_010).map(|n| Attribute::new("md5", &format!("{n:032x}")));
+    site.misp.world().add_event(small.fold(Event::new("small"), Event::with), NOW - 30 * DAY);
+    (1..=2).for_each(|id| assert!(site.misp.world().publish(id, NOW - DAY)));
+    site.misp.set_now(Some(NOW));
+    site.pass_with_code(&[], 69);
+    // Room for it, but now it is a draft.
+    site.misp.world().unpublish(2);
+    site.misp.world().delete_event(1);
+    site.misp.set_now(Some(NOW + DAY));
+    site.load(&["--allow-shrink"]);
+    site.misp.set_now(Some(NOW + 2 * DAY));
+    site.pass(&[]);
+    assert_eq!((site.shown().len(), site.held().stats.as_deref()), (10, Some("10")));
 }
