@@ -108,8 +108,7 @@ impl<'a> Writer<'a> {
     ) -> Result<()> {
         let mut change = self.ledger.change()?;
         let mut touched = self.settle(&mut change)?;
-        let mut begun = Vec::new();
-        let mut replay = Vec::new();
+        let (mut begun, mut replay, mut retold) = (Vec::new(), Vec::new(), false);
         for event in batch.events.clone() {
             let mut rows = EventRows { rows: &mut batch.rows, event };
             if rows.current()?.is_none() && hold(event) {
@@ -123,6 +122,7 @@ impl<'a> Writer<'a> {
             };
             let done = self.event(&mut change, event, known, header, &mut rows, tally)?;
             touched |= done.written;
+            retold |= done.retold;
             if done.replay {
                 replay.push((event, done.header));
             }
@@ -135,6 +135,9 @@ impl<'a> Writer<'a> {
             if batch.several && (done.gone > 0 || changed) {
                 self.doubted.push(event);
             }
+        }
+        if retold {
+            left_out::retelling(self.ledger, &mut change)?;
         }
         if touched {
             change.commit()?;
@@ -188,7 +191,7 @@ impl<'a> Writer<'a> {
         tally: &mut Tally,
     ) -> Result<Done> {
         let (mut chunks, mut removals) = (Chunks::default(), Chunks::default());
-        let (mut added, mut gone, mut moved, mut replay) = (false, 0, false, false);
+        let (mut added, mut gone, mut moved, mut retold, mut replay) = (false, 0, false, false, false);
         let again = self.tell_all || known.is_some_and(|h| h.dirty);
         let start = self.adds.len();
         let (terms, adds, delivered, since) = (self.terms, &mut self.adds, self.terms.now, &self.since);
@@ -203,9 +206,10 @@ impl<'a> Writer<'a> {
                     tally.added(record.namespace);
                     true
                 }
-                Fate::Kept { moved: m, retold } => {
-                    moved |= m | retold;
-                    again || retold || terms.expires(record.namespace.category())
+                Fate::Kept { moved: m, retold: r } => {
+                    moved |= m;
+                    retold |= r;
+                    again || r || terms.expires(record.namespace.category())
                 }
                 Fate::Gone => {
                     gone += 1;
@@ -226,7 +230,7 @@ impl<'a> Writer<'a> {
             Some(_) => diff(&mut self.ledger.records(event)?, rows, &mut each)?,
             None => diff(&mut Nothing, rows, &mut each)?,
         }
-        let rewritten = added || gone > 0 || moved || chunks.is_written();
+        let rewritten = added || gone > 0 || moved || retold || chunks.is_written();
         if rewritten {
             change.finish(event, chunks)?;
         }
@@ -246,7 +250,7 @@ impl<'a> Writer<'a> {
         if written {
             change.set_header(event, &header)?;
         }
-        Ok(Done { header, begun, replay, gone, written })
+        Ok(Done { header, begun, replay, retold, gone, written })
     }
 
     /// Marks what is in memcached by now; true if there was any.
@@ -328,6 +332,8 @@ struct Done {
     begun: bool,
     /// Its additions are read from the ledger.
     replay: bool,
+    /// Something of it has another context.
+    retold: bool,
     gone: u64,
     /// The change holds something of it.
     written: bool,

@@ -96,6 +96,28 @@ fn events_that_a_value_had_no_room_for_come_in_again() {
     assert_eq!(site.pass(&[])["mended"]["corrected"], 0);
 }
 
+/// What a value says of its events gets shorter: those that it had no room for come in again.
+#[test]
+fn room_that_a_shorter_context_leaves() {
+    let mut site = Site::with(World::new(), &["-o", "slab_chunk_max=4096", "-I", "4k"]);
+    site.config.memcached("context: [event_info]\n");
+    for _ in 0..100 {
+        let mut draft = event(&[("domain", "everywhere.example")]);
+        draft.info = "x".repeat(100);
+        site.misp.world().add_event(draft, NOW - DAY);
+    }
+    let value = |site: &Site| site.held().value("misp-domain:everywhere.example").unwrap().to_owned();
+    site.misp.set_now(Some(NOW));
+    site.pass(&[]);
+    assert!((20..50).contains(&value(&site).split(',').count()), "{}", value(&site));
+    (91..=100).for_each(|id| assert!(site.misp.world().edit_event(id, "short", 1, NOW + 10)));
+    site.misp.set_now(Some(NOW + 20));
+    site.pass(&[]);
+    let now = value(&site);
+    assert_eq!(site.pass(&["--full"])["mended"]["corrected"], 0);
+    assert_eq!(value(&site), now);
+}
+
 /// Two megabytes for 30,000 keys: memcached throws out what it has just taken.
 #[test]
 fn a_memcached_that_is_too_small_is_reported() {
