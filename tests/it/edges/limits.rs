@@ -118,6 +118,29 @@ fn room_that_a_shorter_context_leaves() {
     assert_eq!(value(&site), now);
 }
 
+/// Somebody lists the short form of a long value: two keys, as they are two values.
+#[test]
+fn a_value_that_is_the_short_form_of_another() {
+    let site = Site::new(World::new());
+    let long = format!("http://long.example/{}", "x".repeat(300));
+    site.misp.world().add_event(event(&[("url", &long)]), NOW - DAY);
+    site.misp.set_now(Some(NOW));
+    site.pass(&[]);
+    let key = site.held().indicators.into_keys().next().unwrap();
+    let key = String::from_utf8(key).unwrap();
+    let second = site.misp.world().add_event(event(&[("url", key.strip_prefix("misp-url:").unwrap())]), NOW + 10);
+    site.misp.set_now(Some(NOW + 20));
+    for flags in [&[][..], &["--full"]] {
+        site.pass(flags);
+        let held = site.held();
+        assert_eq!((held.value(&key), held.stats.as_deref(), held.indicators.len()), (Some("1#url"), Some("2"), 2));
+    }
+    site.misp.world().delete_event(second);
+    site.misp.set_now(Some(NOW + 2 * HOUR));
+    site.pass(&["--allow-shrink"]);
+    assert_eq!(site.held().value(&key), Some("1#url"));
+}
+
 /// Two megabytes for 30,000 keys: memcached throws out what it has just taken.
 #[test]
 fn a_memcached_that_is_too_small_is_reported() {
