@@ -7,6 +7,7 @@
 use super::applier::Applier;
 use super::cdb_files;
 use super::clock;
+use super::dropped;
 use super::falco_files;
 use super::finish;
 use super::guard;
@@ -234,13 +235,22 @@ impl Pass<'_, '_> {
             Ok(writer.applied)
         })?;
 
-        let all = full || self.lost || left_out::is_due(ledger)? || self.counted_wrongly(&terms);
+        // While it refuses anything there is no room to put back what that cost.
+        let dropped = applied.refusals == 0 && dropped::is_due(ledger)?;
+        let all = full || self.lost || dropped || left_out::is_due(ledger)? || self.counted_wrongly(&terms);
         let which = if all { fleet.live() } else { self.doubtful.servers(fleet) };
+        let mut refused = 0;
         if !which.is_empty() {
             self.progress.say("verifying every key");
             let known = ledger.headers()?.into_iter().collect();
             let (mended, left_out) = verify(ledger, &known, fleet, &which, &terms, self.directory)?;
             left_out::verified(ledger, left_out, all)?;
+            if all {
+                dropped::verified(ledger, mended.refused)?
+            } else {
+                dropped::note(ledger, mended.refused)?
+            };
+            refused = mended.refused;
             report.mended = mended.into();
         }
         self.progress.say("reading the ledger");
@@ -248,6 +258,7 @@ impl Pass<'_, '_> {
         question::answered(config, ledger)?;
         finish::tell_readers(fleet, &summary, index.now)?;
         finish::fill(report, &summary, &tally, applied);
+        report.keys_refused += refused;
         Ok(())
     }
 

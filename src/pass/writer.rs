@@ -11,6 +11,7 @@ mod removals;
 
 use super::applier::Applier;
 use super::diff::{Cursor, Fate, Nothing, diff};
+use super::dropped;
 use super::left_out;
 use super::since::Since;
 use super::standing;
@@ -164,6 +165,7 @@ impl<'a> Writer<'a> {
             // Before any event counts as settled without these servers.
             standing::lose(self.ledger, &done.lost)?;
             let applied = done.applied?;
+            dropped::note(self.ledger, applied.refusals)?;
             if self.adds.is_empty() {
                 self.adds = done.memory;
             }

@@ -118,6 +118,32 @@ fn room_that_a_shorter_context_leaves() {
     assert_eq!(value(&site), now);
 }
 
+/// One that refuses a value drops what the key held, which other events have put there.
+#[test]
+fn what_memcached_dropped_as_it_refused_comes_back() {
+    let site = Site::with(World::new(), &["-M", "-m", "2"]);
+    let shared: Vec<String> = (1..=20).map(|n| format!("f{n:031x}")).collect();
+    let of_them = || event(&shared.iter().map(|value| ("md5", value.as_str())).collect::<Vec<_>>());
+    site.misp.world().add_event(of_them(), NOW - DAY);
+    site.misp.set_now(Some(NOW));
+    site.pass(&[]);
+    let values = (0..30_000).map(|n| Attribute::new("md5", &format!("{n:032x}")));
+    let large = site.misp.world().add_event(values.fold(Event::new("large"), Event::with), NOW + 10);
+    site.misp.set_now(Some(NOW + 20));
+    site.pass_with_code(&[], 69);
+    site.misp.world().add_event(of_them(), NOW + 30);
+    site.misp.set_now(Some(NOW + 40));
+    site.load(&[]);
+    // Room at last, long after the refresh window.
+    site.misp.world().delete_event(large);
+    site.misp.set_now(Some(NOW + 2 * DAY));
+    site.load(&["--allow-shrink"]);
+    site.misp.set_now(Some(NOW + 3 * DAY));
+    site.pass(&[]);
+    let expected: Vec<String> = shared.iter().map(|value| format!("misp-md5:{value} 1#md5,3#md5")).collect();
+    assert_eq!(site.shown(), expected);
+}
+
 /// Somebody lists the short form of a long value: two keys, as they are two values.
 #[test]
 fn a_value_that_is_the_short_form_of_another() {
