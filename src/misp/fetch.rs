@@ -20,6 +20,7 @@ use super::rows::indicators;
 use super::skipped::Skips;
 use super::stream::{self, ATTRIBUTES, Broken, RowType};
 use crate::error::{Error, Kind, Result};
+use crate::indicator::MispType;
 use crate::interrupt;
 use crate::ledger::sort::{Order, RUN_BYTES, Sorted, Sorter};
 use std::collections::HashMap;
@@ -233,7 +234,7 @@ impl Work {
         let (limit, mut came) = (limit as u64, 0);
         let mut take = |row: &Attribute<'_>, context: &str| {
             came += 1;
-            if came > limit { Err(Reason::TooMany) } else { taker.take(row, context) }
+            if came > limit { Err(Reason::TooMany) } else { taker.take(search, row, context) }
         };
         let fields = self.query.context();
         let rows = if fields.is_empty() {
@@ -310,7 +311,7 @@ impl Taker<'_> {
         self.attributes.iter().position(|n| *n >= half).map(|at| self.events[at])
     }
 
-    fn take(&mut self, row: &Attribute, context: &str) -> Result<(), Reason> {
+    fn take(&mut self, search: usize, row: &Attribute, context: &str) -> Result<(), Reason> {
         let Ok(at) = self.events.binary_search(&row.event_id) else {
             return Err(Reason::Foreign(row.event_id));
         };
@@ -318,6 +319,9 @@ impl Taker<'_> {
         if row.event.publish_timestamp > 0 {
             let at = self.published_at.entry(row.event_id).or_default();
             *at = row.event.publish_timestamp.max(*at);
+        }
+        if MispType::from_name(&row.kind).is_some_and(|kind| !self.query.searches_for(search, kind)) {
+            return Ok(());
         }
         let (event, sorter) = (row.event_id, &mut self.sorter);
         let skip = indicators(row, self.query, context, |record| sorter.push(event, record));
