@@ -165,7 +165,10 @@ impl Rules {
             Some(_) => Verdict::No,
         };
         let clauses = self.clauses.iter().map(|clause| clause.verdict(kind, event)).max().unwrap_or(Verdict::Yes);
-        let seen = if self.asks_always || change.shared == Shared::Perhaps { Verdict::Ask } else { Verdict::Yes };
+        // A feed's events are as old as they were there. Its event may be outside the window, of which no message tells.
+        let old = row.timestamp < now.saturating_sub(misp.initial_event_timestamp.as_secs());
+        let unseen = self.asks_always || old || change.shared == Shared::Perhaps;
+        let seen = if unseen { Verdict::Ask } else { Verdict::Yes };
         threat.min(clauses).min(seen)
     }
 }

@@ -85,6 +85,8 @@ fn conditions_that_a_message_tells() {
     assert_eq!(word(&categories("Payload delivery"), &add), "nothing");
     assert_eq!(word(&config(|c| c.misp.timeframe = Span::seconds(400)), &add), ADDED);
     assert_eq!(word(&config(|c| c.misp.timeframe = Span::seconds(300)), &add), "nothing");
+    // Its event may be as old, and that no message tells.
+    assert_eq!(word(&config(|c| c.misp.initial_event_timestamp = Span::seconds(300)), &add), "look");
 }
 
 #[test]
