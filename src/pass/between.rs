@@ -305,6 +305,8 @@ impl<'a> Between<'a> {
             let applier = Applier::start(scope, fleet, terms.now, told);
             let mut writer = Writer::new(ledger, applier, terms, known);
             writer.since = since;
+            // What was taken in when a signal comes is brought to its end.
+            writer.to_the_end = true;
             let done = job(&mut writer, &mut tally).and_then(|()| {
                 writer.flush()?;
                 writer.remove(&[], &mut tally)
