@@ -209,7 +209,9 @@ impl<'a> Between<'a> {
         }
         self.write(&known, since, |writer, tally| {
             let listed = |event: u64| {
-                let unpublished_since = known.get(&event).map_or(0, |h| h.unpublished_since);
+                let before = known.get(&event).map_or(0, |h| h.unpublished_since);
+                // Where only published events are asked for, a row says that it is one.
+                let unpublished_since = if published { 0 } else { before };
                 Header { unpublished_since, ..Header::default() }
             };
             writer.absorb(batch, listed, tally, |event| {
