@@ -152,18 +152,23 @@ impl<'a> Between<'a> {
             let before = change.header(*event)?;
             let mut header = before.unwrap_or_else(|| Header { delivered: self.terms.now, ..Header::default() });
             unknown.extend(before.is_none().then_some(*event));
-            let mut news = header.dirty;
+            let (mut news, mut moved) = (header.dirty, false);
             for (record, put) in records.iter().zip(change.insert(*event, &records)?) {
                 if put == Put::New {
                     count(&mut header, record);
                     self.held += 1;
                     news = true;
                 }
+                moved |= put == Put::Known { moved: true };
                 if put == Put::New || header.dirty {
                     self.terms.add(&mut changes, *event, *record, self.terms.now);
                 }
             }
             if !news {
+                if moved {
+                    // Whether the message's time is older or newer, MISP's answer tells.
+                    change.set_header(*event, &Header { timestamp: 0, ..header })?;
+                }
                 continue;
             }
             let header = Header { timestamp: 0, dirty: true, ..header };
