@@ -165,7 +165,13 @@ impl Rules {
             Some(_) => Verdict::No,
         };
         let clauses = self.clauses.iter().map(|clause| clause.verdict(kind, event)).max().unwrap_or(Verdict::Yes);
-        let seen = if self.asks_always || change.shared == Shared::Perhaps { Verdict::Ask } else { Verdict::Yes };
+        // A feed's events are as old as they were there. Its event may be outside the window, of which no message tells.
+        let old = row.timestamp < now.saturating_sub(misp.initial_event_timestamp.as_secs());
+        // MISP's database makes a question mark of such a character, and its message has it still (recordings,
+        // "Normalisation").
+        let garbled = row.value.chars().any(|c| c > '\u{ffff}');
+        let unseen = self.asks_always || old || garbled || change.shared == Shared::Perhaps;
+        let seen = if unseen { Verdict::Ask } else { Verdict::Yes };
         threat.min(clauses).min(seen)
     }
 }

@@ -68,6 +68,10 @@ fn attributes_without_conditions() {
     assert_eq!(word(&plain, &of("comment")), "nothing");
     assert_eq!(word(&plain, &of("mutex")), "nothing");
     assert_eq!(word(&plain, &of("md5")), "nothing");
+    // MISP's database may have another value than its message.
+    let url = |value: &str| add.replace("domain|ip", "url").replace("a.example|192.0.2.1", value);
+    assert_eq!(word(&plain, &url("http://a.example/ü")), "add http://a.example/ü");
+    assert_eq!(word(&plain, &url("http://a.example/\u{1f600}")), "look");
     // Nobody knows whether our key may see it.
     assert_eq!(word(&plain, &add.replace(r#""distribution":"5""#, r#""distribution":"0""#)), "look");
     assert_eq!(word(&plain, &add.replace(r#""distribution":"3""#, r#""distribution":"4""#)), "look");
@@ -85,6 +89,8 @@ fn conditions_that_a_message_tells() {
     assert_eq!(word(&categories("Payload delivery"), &add), "nothing");
     assert_eq!(word(&config(|c| c.misp.timeframe = Span::seconds(400)), &add), ADDED);
     assert_eq!(word(&config(|c| c.misp.timeframe = Span::seconds(300)), &add), "nothing");
+    // Its event may be as old, and that no message tells.
+    assert_eq!(word(&config(|c| c.misp.initial_event_timestamp = Span::seconds(300)), &add), "look");
 }
 
 #[test]

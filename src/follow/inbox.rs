@@ -8,6 +8,7 @@ use crate::misp::client::local_now;
 use crate::misp::fetch::Batch;
 use crate::misp::live::message;
 use crate::misp::live::source::Sink;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -139,9 +140,9 @@ impl Inbox {
         job(&mut self.state().counts)
     }
 
-    /// The events that are due to be asked for, `most` of them, and the number of this
-    /// look; none while others are asked for.
-    pub fn begin_look(&self, now: Instant, most: usize) -> Option<(u64, Vec<u64>)> {
+    /// The events that are due to be asked for, `most` of them, which of them anew, and the
+    /// number of this look; none while others are asked for.
+    pub fn begin_look(&self, now: Instant, most: usize) -> Option<(u64, Vec<u64>, BTreeSet<u64>)> {
         let mut state = self.state();
         if state.under_way.is_some() {
             return None;
@@ -150,10 +151,10 @@ impl Inbox {
         if taken.is_empty() {
             return None;
         }
-        let events = taken.events().collect();
+        let (events, anew) = (taken.events().collect(), taken.anew().collect());
         state.under_way = Some(taken);
         state.look += 1;
-        Some((state.look, events))
+        Some((state.look, events, anew))
     }
 
     /// MISP was asked for what was taken; or not, and `failed` says whether it was tried.
@@ -270,7 +271,7 @@ mod tests {
         let mut now = Instant::now();
         while let Some(due) = inbox.pending(|p| p.next_look()) {
             now = now.max(due);
-            assert_eq!(inbox.begin_look(now, 9).map(|(_, events)| events), Some(vec![7]));
+            assert_eq!(inbox.begin_look(now, 9).map(|(_, events, _)| events), Some(vec![7]));
             asked += 1;
             meanwhile(asked);
             inbox.end_look(true, false, now);

@@ -67,6 +67,9 @@ struct Look {
     rest: &'static [Duration],
     /// The first message that waits for it; `None` where it only makes sure.
     number: Option<u64>,
+    /// Whatever the ledger has of it, no answer of MISP's has borne out: it is asked for like one
+    /// that the ledger does not know.
+    anew: bool,
 }
 
 /// All events to ask MISP for.
@@ -88,6 +91,11 @@ impl Taken {
     /// The events, ascending.
     pub fn events(&self) -> impl Iterator<Item = u64> + '_ {
         self.0.keys().copied()
+    }
+
+    /// Those of which the ledger has nothing that MISP's answers bore out.
+    pub fn anew(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.iter().filter(|(_, look)| look.anew).map(|(event, _)| *event)
     }
 
     /// Whether there are none.
@@ -136,7 +144,7 @@ impl Pending {
                 self.looks.remove(&event);
                 self.gone.entry(event).or_insert(number);
                 // An answer that is on its way, or a pass, may have had it still and bring it back.
-                self.look(event, None, SURE, now);
+                self.ask_anew([event], now);
             }
             Step::Everything => self.all(number, now),
         }
@@ -166,7 +174,7 @@ impl Pending {
 
     fn look(&mut self, event: u64, number: Option<u64>, delays: &'static [Duration], now: Instant) {
         let Some((first, rest)) = delays.split_first() else { return };
-        let wanted = Look { due: now + *first, rest, number };
+        let wanted = Look { due: now + *first, rest, number, anew: false };
         let look = self.looks.entry(event).or_insert(wanted);
         let later = look.due.max(wanted.due);
         look.due = look.due.min(wanted.due);
@@ -191,6 +199,21 @@ impl Pending {
     /// What was added to these events has to be made sure of.
     pub fn make_sure(&mut self, events: impl IntoIterator<Item = u64>, now: Instant) {
         events.into_iter().for_each(|event| self.look(event, None, SURE, now));
+    }
+
+    /// The same for events that are deleted, or of which the ledger has only what messages
+    /// brought: MISP's word for them is awaited.
+    pub fn ask_anew(&mut self, events: impl IntoIterator<Item = u64>, now: Instant) {
+        for event in events {
+            self.look(event, None, SURE, now);
+            self.is_anew(event);
+        }
+    }
+
+    fn is_anew(&mut self, event: u64) {
+        if let Some(look) = self.looks.get_mut(&event) {
+            look.anew = true;
+        }
     }
 
     /// The indicators to add; [`Pending::done`] has to follow.
@@ -234,6 +257,9 @@ impl Pending {
     pub fn looked(&mut self, taken: Taken, now: Instant) {
         for (event, look) in taken.0 {
             self.look(event, None, look.rest, now);
+            if look.anew {
+                self.is_anew(event);
+            }
         }
     }
 
@@ -243,6 +269,7 @@ impl Pending {
         for (event, before) in taken.0 {
             let look = self.looks.entry(event).or_insert(Look { due, ..before });
             look.number = look.number.into_iter().chain(before.number).min();
+            look.anew |= before.anew;
         }
     }
 

@@ -171,3 +171,24 @@ fn what_may_come_in_another_order_is_made_sure_of() {
     pending.make_sure([6], now);
     assert_eq!(events(&pending.take_looks(now + SURE[0], 9)), [5, 6]);
 }
+
+/// Until MISP has answered, whatever becomes of the look that was to ask.
+#[test]
+fn what_no_answer_has_borne_out_is_asked_for_anew() {
+    let (mut pending, now) = (Pending::default(), Instant::now());
+    let anew = |taken: &Taken| taken.anew().collect::<Vec<_>>();
+    pending.put(1, Step::Gone(5), now);
+    pending.put(2, look(5), now);
+    pending.put(3, look(6), now);
+    let taken = pending.take_looks(now + SOON[0], 9);
+    assert_eq!((events(&taken), anew(&taken)), (vec![5, 6], vec![5]));
+    pending.put(4, look(5), now);
+    pending.put_back(taken, true, now);
+    let taken = pending.take_looks(now + RETRY, 9);
+    assert_eq!(anew(&taken), [5]);
+    pending.looked(taken, now);
+    assert_eq!(anew(&pending.take_looks(now + SOON[1], 9)), [5], "also where it only makes sure");
+    pending.ask_anew([6], now);
+    pending.make_sure([6, 7], now);
+    assert_eq!(anew(&pending.take_looks(now + SURE[0], 9)), [6]);
+}

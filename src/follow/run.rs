@@ -21,6 +21,7 @@ use crate::pass::between::{Absorbed, Between};
 use crate::pass::progress::Progress;
 use crate::pass::run::{self as pass, Options};
 use crate::pass::since::Since;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -115,6 +116,8 @@ struct Writer<'a> {
 /// Events that MISP is being asked for.
 struct UnderWay {
     begun: Instant,
+    /// Those of which the ledger has nothing that an answer has borne out.
+    anew: BTreeSet<u64>,
     /// Known events that came without a row.
     vanished: Vec<(u64, Header)>,
 }
@@ -224,7 +227,7 @@ impl Writer<'_> {
         if let Some(Adds { events, since }) = adds {
             let count: usize = events.values().map(Vec::len).sum();
             done = between.add(events).map(|unknown| {
-                self.inbox.pending(|p| p.make_sure(unknown, Instant::now()));
+                self.inbox.pending(|p| p.ask_anew(unknown, Instant::now()));
                 self.inbox.counts(|c| {
                     c.added += count as u64;
                     c.lagged(since.elapsed().as_secs_f64());
@@ -269,15 +272,15 @@ impl Writer<'_> {
 
     fn begin_look(&mut self, now: Instant) -> Result<()> {
         let Some(between) = &mut self.between else { return Ok(()) };
-        let Some((number, events)) = self.inbox.begin_look(now, LOOKED_AT) else { return Ok(()) };
+        let Some((number, events, anew)) = self.inbox.begin_look(now, LOOKED_AT) else { return Ok(()) };
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
         for event in &events {
-            if between.knows(*event)? { known.push(*event) } else { unknown.push(*event) }
+            if !anew.contains(event) && between.knows(*event)? { known.push(*event) } else { unknown.push(*event) }
         }
         let misp_now = between.now();
         let misp = &self.config.misp;
         self.inbox.counts(|c| c.looks += 1);
-        self.look = Some(UnderWay { begun: now, vanished: Vec::new() });
+        self.look = Some(UnderWay { begun: now, anew, vanished: Vec::new() });
         look::begin(
             Look {
                 number,
@@ -308,7 +311,7 @@ impl Writer<'_> {
 
     /// MISP has answered, or not.
     fn looked(&mut self, result: Result<()>) -> Result<()> {
-        let Some(UnderWay { begun, vanished, .. }) = self.look.take() else { return Ok(()) };
+        let Some(UnderWay { begun, anew, vanished }) = self.look.take() else { return Ok(()) };
         let now = Instant::now();
         self.schedule.looked(now - begun, now);
         self.inbox.end_look(result.is_ok(), result.is_err(), now);
@@ -322,6 +325,11 @@ impl Writer<'_> {
             }
             return Ok(());
         }
+        if !vanished.is_empty() {
+            self.schedule.changed(now);
+        }
+        let (unconfirmed, vanished): (Vec<_>, Vec<_>) = vanished.into_iter().partition(|(e, _)| anew.contains(e));
+        self.withdraw(unconfirmed.into_iter().map(|(event, _)| event), now)?;
         let since = self.since(vanished.iter().map(|(event, _)| *event));
         let Some(between) = self.between.as_mut().filter(|_| !vanished.is_empty()) else { return Ok(()) };
         if self.config.misp.published {
@@ -336,6 +344,21 @@ impl Writer<'_> {
             Err(e) => self.stumble(e),
             Ok(()) => Ok(()),
         }
+    }
+
+    /// MISP has nothing of these events, nor did an answer ever have what the ledger has of
+    /// them, or MISP has said that it deleted them: they go, however many they are.
+    fn withdraw(&mut self, events: impl Iterator<Item = u64>, now: Instant) -> Result<()> {
+        let gone = self.inbox.pending(|p| {
+            let (lately, gone): (Vec<u64>, Vec<u64>) = events.partition(|event| p.recent().of(*event).next().is_some());
+            p.ask_anew(lately, now);
+            gone
+        });
+        let Some(between) = self.between.as_mut().filter(|_| !gone.is_empty()) else { return Ok(()) };
+        between.remove(&gone).or_else(|e| {
+            self.inbox.pending(|p| p.ask_anew(gone, now));
+            self.stumble(e)
+        })
     }
 
     fn look_after_memcached(&mut self, now: Instant) {

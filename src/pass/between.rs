@@ -153,18 +153,23 @@ impl<'a> Between<'a> {
             let before = change.header(*event)?;
             let mut header = before.unwrap_or_else(|| Header { delivered: self.terms.now, ..Header::default() });
             unknown.extend(before.is_none().then_some(*event));
-            let mut news = header.dirty;
+            let (mut news, mut moved) = (header.dirty, false);
             for (record, put) in records.iter().zip(change.insert(*event, &records)?) {
                 if put == Put::New {
                     count(&mut header, record);
                     self.held += 1;
                     news = true;
                 }
+                moved |= put == Put::Known { moved: true };
                 if put == Put::New || header.dirty {
                     self.terms.add(&mut changes, *event, *record, self.terms.now);
                 }
             }
             if !news {
+                if moved {
+                    // Whether the message's time is older or newer, MISP's answer tells.
+                    change.set_header(*event, &Header { timestamp: 0, ..header })?;
+                }
                 continue;
             }
             let header = Header { timestamp: 0, dirty: true, ..header };
@@ -211,7 +216,9 @@ impl<'a> Between<'a> {
         }
         self.write(&known, since, |writer, tally| {
             let listed = |event: u64| {
-                let unpublished_since = known.get(&event).map_or(0, |h| h.unpublished_since);
+                let before = known.get(&event).map_or(0, |h| h.unpublished_since);
+                // Where only published events are asked for, a row says that it is one.
+                let unpublished_since = if published { 0 } else { before };
                 Header { unpublished_since, ..Header::default() }
             };
             writer.absorb(batch, listed, tally, |event| {
@@ -307,6 +314,8 @@ impl<'a> Between<'a> {
             let applier = Applier::start(scope, fleet, terms.now, told);
             let mut writer = Writer::new(ledger, applier, terms, known);
             writer.since = since;
+            // What was taken in when a signal comes is brought to its end.
+            writer.to_the_end = true;
             let done = job(&mut writer, &mut tally).and_then(|()| {
                 writer.flush()?;
                 writer.remove(&[], &mut tally)

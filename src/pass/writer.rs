@@ -55,6 +55,8 @@ pub struct Writer<'a> {
     pub applied: Applied,
     /// memcached is told of every record that is delivered, not of new ones only.
     pub tell_all: bool,
+    /// A signal does not end it between two steps: what it has to do is little.
+    pub to_the_end: bool,
     /// Records that stay though they did not come: added after MISP was asked.
     pub since: Since,
 }
@@ -90,6 +92,7 @@ impl<'a> Writer<'a> {
             adds: Changes::default(),
             applied: Applied::default(),
             tell_all: false,
+            to_the_end: false,
             since: Since::default(),
         }
     }

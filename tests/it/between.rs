@@ -130,3 +130,50 @@ fn unpublished_and_not_settled() {
     let headers = Ledger::open(&site.config.state()).unwrap().headers().unwrap();
     assert!(headers[0].1.unpublished_since > 0 && !headers[0].1.dirty, "{headers:?}");
 }
+
+/// Edited, published and edited again between two passes: the grace of the second draft is
+/// not the rest of the first one's.
+#[test]
+fn published_again_between_two_passes() {
+    let mut site = Site::new(World::new());
+    site.config.misp("published: true\n");
+    site.misp.world().add_event(event("198.51.100.1", "a.example"), now() - DAY);
+    site.misp.world().publish(1, now() - DAY);
+    site.pass(&[]);
+    let config = read(&site.config);
+    let mut between = open(&site.config, &config);
+    between.mark_unpublished(&[(1, Header::default())]).unwrap();
+    let (client, query) = (Client::new(&config.misp).unwrap(), Query::new(&config, now()));
+    fetch(&client, &query, &[1], 1, 100, &site.config.state(), |batch| {
+        between.absorb(batch, Since::default()).map(|absorbed| assert!(absorbed.vanished.is_empty()))
+    })
+    .unwrap();
+    between.settle().unwrap();
+    drop(between);
+    let headers = Ledger::open(&site.config.state()).unwrap().headers().unwrap();
+    assert_eq!((headers[0].1.unpublished_since, headers[0].1.records), (0, 2), "its rows came, so it is published");
+}
+
+/// A message that comes again, long after its attribute was edited, brings an older time with it.
+/// With `misp.timeframe` that time would take the indicator out.
+#[test]
+fn an_old_message_comes_again() {
+    let mut site = Site::new(World::new());
+    site.config.misp("timeframe: 30d\n");
+    site.misp.world().add_event(event("198.51.100.1", "a.example"), now() - DAY);
+    site.pass(&[]);
+    let config = read(&site.config);
+    let header = |config: &Configuration| Ledger::open(&config.state()).unwrap().headers().unwrap()[0].1;
+    assert!(header(&site.config).timestamp > 0);
+    let again = |timestamp: u64| {
+        let fresh = Fresh { timestamp: timestamp as u32, ..domain("a.example") };
+        open(&site.config, &config).add(BTreeMap::from([(1, vec![fresh])])).unwrap();
+    };
+    again(now() - DAY);
+    let same = header(&site.config);
+    again(now() - 29 * DAY);
+    assert_eq!(header(&site.config), Header { timestamp: 0, ..same }, "the next pass fetches it");
+    assert!(!same.dirty);
+    site.pass(&[]);
+    assert!(header(&site.config).timestamp > 0 && header(&site.config).oldest as u64 >= now() - 2 * DAY);
+}

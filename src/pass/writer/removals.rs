@@ -102,7 +102,7 @@ impl Writer<'_> {
         let mut changes = Changes::default();
         let removing = std::mem::take(&mut self.removing);
         for some in removing.chunks(REMOVED_AT_ONCE) {
-            interrupt::check()?;
+            self.go_on()?;
             for (event, ..) in some {
                 self.take_away(self.ledger.removals(*event)?, *event, &mut changes, tally)?;
             }
@@ -115,7 +115,7 @@ impl Writer<'_> {
             change.commit()?;
         }
         for some in gone.chunks(REMOVED_AT_ONCE) {
-            interrupt::check()?;
+            self.go_on()?;
             // The list may have missed them for a moment only.
             let mut change = self.ledger.change()?;
             for event in some {
@@ -133,6 +133,10 @@ impl Writer<'_> {
             change.commit()?;
         }
         self.flush()
+    }
+
+    fn go_on(&self) -> Result<()> {
+        if self.to_the_end { Ok(()) } else { interrupt::check() }
     }
 
     fn take_away(

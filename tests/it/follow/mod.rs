@@ -3,6 +3,7 @@
 //! into another one.
 
 mod burst;
+mod doubts;
 mod faults;
 mod fleets;
 #[cfg(feature = "kafka")]

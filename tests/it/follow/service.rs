@@ -3,6 +3,7 @@
 use super::{Follower, Scene, await_that};
 use crate::support::live::Operation::*;
 use crate::support::program::run;
+use crate::support::site::Site;
 use misp2memcached::demo::{Attribute, Event, World};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -27,6 +28,28 @@ fn a_signal_ends_it_in_order() {
     // A pass finds nothing amiss.
     let report = scene.site.pass(&[]);
     assert_eq!(report["events"]["gone"], 0, "{report}");
+    assert_eq!(scene.site.held().indicators, scene.truth().indicators);
+}
+
+/// An event's deletion is taken in while memcached stands still, and then the signal comes.
+#[test]
+fn an_event_goes_before_a_signal_ends_it() {
+    let mut world = world();
+    for name in ["two", "three"] {
+        let event = Event::new(name).with(Attribute::new("domain", &format!("{name}.example")));
+        world.add_event(event, super::now() - 86_400);
+    }
+    let mut scene = Scene::with(Site::new(world), "timeout: 60s\n", "", "");
+    scene.site.memcached.signal("STOP");
+    for event in [2, 3] {
+        assert!(scene.operate(&DeleteEvent(event)));
+        // Nobody can see from outside that it was taken in. If it was not, this shows less.
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    scene.follower.signal("TERM");
+    scene.site.memcached.signal("CONT");
+    assert_eq!(scene.follower.ended(), Some(0), "{}", scene.follower.log());
+    scene.site.pass(&["--allow-shrink"]);
     assert_eq!(scene.site.held().indicators, scene.truth().indicators);
 }
 
