@@ -324,8 +324,11 @@ impl Pass<'_, '_> {
             tally.attributes += batch.attributes;
             tally.skip(std::mem::take(&mut batch.skipped));
             writer.absorb(batch, listed, tally, |event| {
-                vanished.extend(misp.published.then_some(event));
-                misp.published
+                // It had nothing when it was last read, and has not changed since.
+                let empty = |h: &Header| h.records == 0 && !h.dirty && h.timestamp == listed(event).timestamp;
+                let doubtful = misp.published && !self.known.get(&event).is_some_and(empty);
+                vanished.extend(doubtful.then_some(event));
+                doubtful
             })
         })?;
         writer.flush()?;

@@ -229,7 +229,21 @@ fn new_and_unpublished_while_its_attributes_are_fetched() {
     assert_eq!((scene.misp.count(INDEX), scene.misp.count(SEARCH)), (1, 0));
 }
 
-/// The same between two searches, for what an edit has added.
+/// An event without indicators is read again by each pass of the refresh window, and the
+/// list of events is not asked for twice each time.
+#[test]
+fn an_event_without_indicators_costs_no_second_list() {
+    let mut world = World::new();
+    world.add_event(event(&[("comment", "never one")]), now() - 60);
+    assert!(world.publish(1, now() - 60));
+    let scene = Scene::new(world, "published: true\n");
+    scene.good("the first load");
+    scene.misp.forget_requests();
+    scene.good("within the refresh window");
+    assert_eq!((scene.misp.count(INDEX), scene.misp.count(SEARCH)), (1, 1));
+}
+
+/// What an edit has added, and an event that is unpublished between two searches.
 #[test]
 fn an_addition_that_comes_between_two_searches() {
     let long_ago = now() - 3 * DAY;
