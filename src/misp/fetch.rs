@@ -176,8 +176,12 @@ impl Queue {
         events.iter().rev().filter(|e| Some(**e) != largest).for_each(|e| self.waiting.push_front(*e));
     }
 
-    /// Puts a batch that failed back; whether the next one asks for less.
+    /// Puts a batch that failed back; whether the next one asks for less. Where trying again
+    /// does not help, no other connection shall do so.
     fn give_back(&mut self, events: &[u64], limit: usize, failure: &Failure) -> bool {
+        if let Failure::Final(_) = failure {
+            return false;
+        }
         events.iter().rev().for_each(|e| self.waiting.push_front(*e));
         let (Failure::Passing(_) | Failure::Unreached(_)) = failure else { return false };
         self.pace.failed(events.len());
