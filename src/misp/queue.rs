@@ -47,8 +47,12 @@ impl Queue {
         events.iter().rev().filter(|e| Some(**e) != largest).for_each(|e| self.waiting.push_front(*e));
     }
 
-    /// Puts a batch that failed back; whether the next one asks for less.
+    /// Puts a batch that failed back; whether the next one asks for less. Where trying again
+    /// does not help, no other connection shall do so.
     pub fn give_back(&mut self, events: &[u64], limit: usize, failure: &Failure) -> bool {
+        if let Failure::Final(_) = failure {
+            return false;
+        }
         events.iter().rev().for_each(|e| self.waiting.push_front(*e));
         let (Failure::Passing(_) | Failure::Unreached(_)) = failure else { return false };
         self.pace.failed(events.len());
@@ -76,6 +80,8 @@ mod tests {
         queue.pace.succeeded(2, 1);
         assert_eq!(queue.take().0, [1, 4, 5, 6]);
         assert!(!queue.give_back(&[2], 100, &Failure::RateLimited(std::time::Duration::ZERO)));
+        let pointless = Failure::Final(Error::new(Kind::Untrusted, "rows of others"));
+        assert!(!queue.give_back(&[99], 100, &pointless) && !queue.waiting.contains(&99));
         queue.pace.failed(1);
         assert!(!queue.give_back(&[2], 100, &failure()), "it cannot be smaller");
     }

@@ -219,6 +219,8 @@ impl Pass<'_, '_> {
             let mut writer = Writer::new(ledger, applier, &terms, &self.known);
             // An expiry that was switched off is still running in memcached.
             writer.tell_all = otherwise;
+            // Not where that would be all of MISP.
+            writer.once_more = !full && held > 0;
             writer.mark(&plan.marks)?;
             self.complete(&mut writer, &plan)?;
             self.expire(&mut writer, &terms, &plan, &mut tally)?;
@@ -352,6 +354,7 @@ impl Pass<'_, '_> {
             let Some(IndexEvent { timestamp, .. }) = unchanged(*event) else { continue };
             let before = self.known.get(event).copied().unwrap_or_default();
             let delivered = index.now;
+            let timestamp = if writer.once_more && !self.known.contains_key(event) { 0 } else { timestamp };
             let header = Header { timestamp, delivered, published_at: 0, unpublished_since: 0, ..before };
             if header.records > 0 {
                 writer.drop_records(*event, header, |_| true)?;

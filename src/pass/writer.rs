@@ -57,6 +57,10 @@ pub struct Writer<'a> {
     pub tell_all: bool,
     /// A signal does not end it between two steps: what it has to do is little.
     pub to_the_end: bool,
+    /// An event that is new or has another timestamp is fetched by the next pass too, until
+    /// it brings nothing new: MISP shows it, with its last timestamp, before it has saved all
+    /// of its attributes.
+    pub once_more: bool,
     /// Records that stay though they did not come: added after MISP was asked.
     pub since: Since,
 }
@@ -93,6 +97,7 @@ impl<'a> Writer<'a> {
             applied: Applied::default(),
             tell_all: false,
             to_the_end: false,
+            once_more: false,
             since: Since::default(),
         }
     }
@@ -249,6 +254,10 @@ impl<'a> Writer<'a> {
         {
             // A later moment would say no more, and the header would have to be written.
             header.delivered = before.delivered;
+        }
+        let news = known.is_none_or(|h| if h.timestamp == 0 { rewritten } else { h.timestamp != header.timestamp });
+        if self.once_more && news {
+            header.timestamp = 0;
         }
         header.dirty = begun;
         let written = rewritten || known != Some(header);

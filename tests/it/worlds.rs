@@ -62,6 +62,8 @@ struct Life {
     truth: Truth,
     /// MISP's clock at the last pass.
     now: u64,
+    /// The world at the last pass, and whether it was another one than at the pass before.
+    seen: (World, bool),
     /// What was done in this step, for the message of a failure.
     story: String,
     counts: Counts,
@@ -101,6 +103,7 @@ impl Life {
             truth: Truth::new(question.clone()),
             question,
             now: BEGINNING,
+            seen: (World::new(), true),
             story: String::new(),
             counts: Counts::default(),
         };
@@ -267,6 +270,8 @@ impl Life {
     /// One pass, which has to be told where much goes, and the comparison.
     fn pass(&mut self, full: bool, switched: bool) {
         self.site.misp.set_now(Some(self.now));
+        let world = self.site.misp.world().clone();
+        self.seen = (world.clone(), world != self.seen.0);
         // Another question fetches all events again, as `--full` does.
         let next = self.truth.pass(&self.site.misp.world(), self.now, full || switched).asked(&self.question);
         let (old, new) = (self.truth.indicators(), next.indicators());
@@ -349,6 +354,8 @@ impl Life {
     fn idle(&mut self) {
         // In the second of a fetch more may have happened after it: asked for once more.
         let unsure = self.site.misp.world().events().any(|e| e.timestamp + CLOCK_SLACK >= self.now);
+        // What changed may not have been saved whole: asked for once more, too.
+        let unsure = unsure || self.seen.1;
         for round in 0..=u64::from(unsure) {
             self.now += REFRESH + 1 + self.random.below(60);
             self.site.misp.set_now(Some(self.now));

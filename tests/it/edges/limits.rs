@@ -285,6 +285,8 @@ fn falcos_plain_lists() {
     let report = site.pass(&[]);
     assert_eq!(report["falco"]["written"].as_array().unwrap().len(), 1);
     assert_eq!(read("hashes.csv"), format!("{a},\n{b},\n{c},evil[2J.dll\n"));
+    // An event that has changed is fetched once more.
+    assert_eq!(site.pass(&[])["events"]["fetched"], 1);
     // A file that somebody removed or changed is put right, without a fetch.
     std::fs::write(directory.join("domains.txt"), "").unwrap();
     std::fs::remove_file(directory.join("misp2memcached.yaml")).unwrap();

@@ -223,7 +223,8 @@ fn new_and_unpublished_while_its_attributes_are_fetched() {
     scene.misp.clear_fault();
     [2, 4].into_iter().for_each(|id| assert!(scene.world().publish(id, now())));
     scene.good("published again");
-    // What has nothing for us is asked for once.
+    scene.good("once more");
+    // What has nothing for us is asked for no more.
     scene.misp.forget_requests();
     scene.good("nothing new");
     assert_eq!((scene.misp.count(INDEX), scene.misp.count(SEARCH)), (1, 0));

@@ -244,3 +244,33 @@ fn a_clause_takes_nothing_for_another_one() {
     pass(&site, NOW, &[]);
     assert_eq!(values(&site), ["other2@evil.example", "sender1@evil.example"]);
 }
+
+/// MISP saves an event with its last timestamp, which may be another server's of long ago, and
+/// then its attributes one by one.
+#[test]
+fn events_that_are_being_saved() {
+    let site = Site::new(World::new());
+    site.misp.world().add_event(event(&[("ip-dst", "198.51.100.1")]), NOW - 9 * DAY);
+    pass(&site, NOW, &[]);
+    site.misp.world().add_event(event(&[("ip-dst", "198.51.100.2")]), NOW - 8 * DAY);
+    site.misp.world().edit_event(1, "pulled", 1, NOW - 7 * DAY);
+    // What comes later moves nothing.
+    for n in [3, 4] {
+        pass(&site, NOW + 60 * n, &[]);
+        for id in [1, 2] {
+            let mut world = site.misp.world();
+            let late = Attribute {
+                id: 100 * n + id,
+                timestamp: NOW - 9 * DAY,
+                ..Attribute::new("domain", &format!("d{id}{n}.example"))
+            };
+            world.event_mut(id).unwrap().attributes.push(late);
+        }
+    }
+    pass(&site, NOW + 2 * HOUR, &[]);
+    pass(&site, NOW + 4 * HOUR, &[]);
+    assert_eq!(site.held().indicators, expected(&site.misp.world(), |_, _| true));
+    site.misp.forget_requests();
+    pass(&site, NOW + 6 * HOUR, &[]);
+    assert_eq!(site.misp.count(SEARCH), 0);
+}
