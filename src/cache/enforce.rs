@@ -28,6 +28,8 @@ pub struct Mended {
     pub corrected: u64,
     /// Keys that no event backs.
     pub swept: u64,
+    /// Lists of keys of which the server refused at least one.
+    pub refused: u64,
 }
 
 impl std::ops::AddAssign for Mended {
@@ -35,6 +37,7 @@ impl std::ops::AddAssign for Mended {
         self.restored += other.restored;
         self.corrected += other.corrected;
         self.swept += other.swept;
+        self.refused += other.refused;
     }
 }
 
@@ -43,7 +46,8 @@ const SWEEP_KEYS: usize = 20_000;
 
 impl Server {
     /// Reads the keys and puts right what is not as it must be, value and expiry. A
-    /// key that another program changes at this moment is left to the next time.
+    /// key that another program changes at this moment is left to the next time, and so
+    /// are those that the server refuses.
     ///
     /// # Errors
     /// [`crate::error::Kind::Unavailable`].
@@ -102,7 +106,11 @@ impl Server {
                 failed = Some(text);
             }
         })?;
-        failed.map_or(Ok(mended), |text| Err(self.refusal(&text)))
+        if let Some(text) = failed {
+            mended.refused += 1;
+            log::warn!("memcached {} refuses keys that were to be put right: {text}", self.address());
+        }
+        Ok(mended)
     }
 
     /// Deletes those of our keys for which `backed` is false; `list` calls back with
