@@ -37,9 +37,6 @@ pub struct Applied {
     pub left_out: u64,
     /// Keys that the server refused to store.
     pub refused: u64,
-    /// Refusals, of keys that were stored in the end too: a memcached that has no room throws out
-    /// what such a key had before, by whichever event.
-    pub refusals: u64,
 }
 
 impl std::ops::AddAssign for Applied {
@@ -49,7 +46,6 @@ impl std::ops::AddAssign for Applied {
         self.deleted += other.deleted;
         self.left_out += other.left_out;
         self.refused += other.refused;
-        self.refusals += other.refusals;
     }
 }
 
@@ -155,7 +151,6 @@ impl Server {
             Reply::Meta { .. } | Reply::Failure(_) => failed = true,
         })?;
         if failed {
-            done.refusals += 1;
             again.truncate(before);
             again.extend(flying.iter().flat_map(|(start, end)| *start..*end));
         } else {
@@ -265,7 +260,6 @@ impl Server {
                 Reply::Failure(text) => failed = Some(text),
             })?;
             if let Some(text) = failed {
-                done.refusals += 1;
                 // The line does not say which command it means.
                 if open.len() == 1 {
                     done.refused += 1;

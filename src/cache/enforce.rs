@@ -28,8 +28,6 @@ pub struct Mended {
     pub corrected: u64,
     /// Keys that no event backs.
     pub swept: u64,
-    /// Lists of keys of which the server refused at least one.
-    pub refused: u64,
 }
 
 impl std::ops::AddAssign for Mended {
@@ -37,7 +35,6 @@ impl std::ops::AddAssign for Mended {
         self.restored += other.restored;
         self.corrected += other.corrected;
         self.swept += other.swept;
-        self.refused += other.refused;
     }
 }
 
@@ -46,8 +43,7 @@ const SWEEP_KEYS: usize = 20_000;
 
 impl Server {
     /// Reads the keys and puts right what is not as it must be, value and expiry. A
-    /// key that another program changes at this moment is left to the next time, and so
-    /// are those that the server refuses.
+    /// key that another program changes at this moment is left to the next time.
     ///
     /// # Errors
     /// [`crate::error::Kind::Unavailable`].
@@ -106,11 +102,7 @@ impl Server {
                 failed = Some(text);
             }
         })?;
-        if let Some(text) = failed {
-            mended.refused += 1;
-            log::warn!("memcached {} refuses keys that were to be put right: {text}", self.address());
-        }
-        Ok(mended)
+        failed.map_or(Ok(mended), |text| Err(self.refusal(&text)))
     }
 
     /// Deletes those of our keys for which `backed` is false; `list` calls back with

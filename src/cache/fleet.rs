@@ -216,7 +216,6 @@ impl Fleet {
                 total += applied;
             } else {
                 total.refused = total.refused.max(applied.refused);
-                total.refusals += applied.refusals;
                 total.left_out = total.left_out.max(applied.left_out);
             }
         }

@@ -196,9 +196,6 @@ impl<'a> Between<'a> {
         if applied.left_out > 0 {
             left_out::note_now(&self.ledger)?;
         }
-        if applied.refusals > 0 {
-            left_out::thrown_out(&self.ledger)?;
-        }
         Ok(applied.refused == 0)
     }
 

@@ -4,9 +4,6 @@
 //!
 //! The ledger remembers that there are such keys, and, before anything is taken out,
 //! that a verification is due. So a pass that is cut off owes it to the next one.
-//!
-//! The same is due where a memcached without room refused to store a key: it throws out what
-//! the key had before, by whichever event.
 
 use crate::error::Result;
 use crate::ledger::{Change, Ledger};
@@ -20,7 +17,7 @@ const NOTHING: &[u8] = b"";
 /// Some values do not have all of their events.
 const SOME: &[u8] = b"some";
 
-/// The same, and something was taken out since; or memcached has refused keys.
+/// The same, and something was taken out since.
 const DUE: &[u8] = b"due";
 
 fn state(ledger: &Ledger) -> Result<Vec<u8>> {
@@ -55,14 +52,6 @@ pub(super) fn note_now(ledger: &Ledger) -> Result<()> {
 /// [`crate::error::Kind::CannotWrite`].
 pub(super) fn removing(ledger: &Ledger) -> Result<()> {
     if state(ledger)? == SOME { store(ledger, DUE) } else { Ok(()) }
-}
-
-/// A server refused keys: what they had of other events may be gone.
-///
-/// # Errors
-/// [`crate::error::Kind::CannotWrite`].
-pub(super) fn thrown_out(ledger: &Ledger) -> Result<()> {
-    if is_due(ledger)? { Ok(()) } else { store(ledger, DUE) }
 }
 
 /// Whether every key has to be looked at.

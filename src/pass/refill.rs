@@ -44,9 +44,6 @@ pub fn refill(
     if applied.left_out > 0 {
         left_out::note_now(ledger)?;
     }
-    if applied.refusals > 0 {
-        left_out::thrown_out(ledger)?;
-    }
     Ok(count)
 }
 

@@ -213,7 +213,7 @@ impl Pass<'_, '_> {
         self.known.extend(plan.marks.iter().copied());
         let told = Summary::stored(self.ledger)?.map_or_else(Namespaces::default, |summary| summary.with_keys());
         let mut told = Told::new(told);
-        let mut applied = thread::scope(|scope| {
+        let applied = thread::scope(|scope| {
             let applier = Applier::start(scope, fleet, index.now, &mut told);
             let mut writer = Writer::new(ledger, applier, &terms, &self.known);
             // An expiry that was switched off is still running in memcached.
@@ -240,10 +240,6 @@ impl Pass<'_, '_> {
             let known = ledger.headers()?.into_iter().collect();
             let (mended, left_out) = verify(ledger, &known, fleet, &which, &terms, self.directory)?;
             left_out::verified(ledger, left_out, all)?;
-            if mended.refused > 0 {
-                left_out::thrown_out(ledger)?;
-            }
-            applied.refused += mended.refused;
             report.mended = mended.into();
         }
         self.progress.say("reading the ledger");

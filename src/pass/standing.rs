@@ -98,9 +98,6 @@ impl Doubtful {
             let left_out;
             (mended, left_out) = verify(ledger, known, fleet, &which, terms, directory)?;
             left_out::verified(ledger, left_out, false)?;
-            if mended.refused > 0 {
-                left_out::thrown_out(ledger)?;
-            }
             self.servers.clear();
         }
         self.remember(ledger, fleet)?;

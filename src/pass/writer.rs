@@ -161,9 +161,6 @@ impl<'a> Writer<'a> {
             // Before any event counts as settled without these servers.
             standing::lose(self.ledger, &done.lost)?;
             let applied = done.applied?;
-            if applied.refusals > 0 {
-                left_out::thrown_out(self.ledger)?;
-            }
             if self.adds.is_empty() {
                 self.adds = done.memory;
             }

@@ -141,35 +141,6 @@ fn what_memcached_refused_is_tried_again() {
     assert_eq!(site.shown(), expected);
 }
 
-/// memcached throws out what a key had when it refuses to store it anew: what another event
-/// has there is not lost with it.
-#[test]
-fn what_memcached_throws_out_when_it_refuses_comes_back() {
-    let site = Site::with(World::new(), &["-M", "-m", "2"]);
-    let values = |from: u32, to: u32| {
-        let all = (from..to).map(|n| Attribute::new("md5", &format!("{n:032x}")));
-        all.fold(Event::new("e"), Event::with)
-    };
-    site.misp.world().add_event(values(0, 50), NOW - DAY);
-    site.misp.set_now(Some(NOW));
-    site.pass(&[]);
-    site.misp.world().add_event(values(1_000, 31_000), NOW + 10);
-    site.misp.set_now(Some(NOW + 20));
-    site.pass_with_code(&[], 69);
-    // The same hashes once more: there is no room for the longer values.
-    site.misp.world().add_event(values(0, 50), NOW + 30);
-    site.misp.set_now(Some(NOW + 40));
-    let report = site.pass_with_code(&[], 69);
-    assert!(report["keys_refused"].as_u64().unwrap() > 100, "{report}");
-    site.misp.world().delete_event(2);
-    site.misp.set_now(Some(NOW + 2 * DAY));
-    site.load(&["--allow-shrink"]);
-    site.misp.set_now(Some(NOW + 3 * DAY));
-    site.pass(&[]);
-    let expected: Vec<String> = (0..50).map(|n| format!("misp-md5:{n:032x} 1#md5,3#md5")).collect();
-    assert_eq!(site.shown(), expected);
-}
-
 /// The same where the guard steps in: what it gives up are removals, not the mark.
 #[test]
 fn what_memcached_refused_is_tried_again_after_the_guard() {
