@@ -648,7 +648,8 @@ end
 # --- keys ---------------------------------------------------------------------------
 
 # memcached's limit for a key; in base64, which the loader needs for blanks and control
-# bytes, its text counts. Longer ones are kept under the SHA-256 of the value.
+# bytes, its text counts. Longer ones are kept under the SHA-256 of the value, and so are
+# values that look like such a short form.
 def longest_key
   250
 end
@@ -659,7 +660,8 @@ def key(namespace, value)
   key = stem + raw
   length = key.bytesize
   length = (length + 2) / 3 * 4 if key =~ /[\x00-\x20\x7f]/n
-  length > longest_key ? stem + "sha256:#{Digest::SHA256.hexdigest(raw)}" : key
+  short = raw.match?(/\Asha256:[0-9a-f]{64}\z/n)
+  length > longest_key || short ? stem + "sha256:#{Digest::SHA256.hexdigest(raw)}" : key
 end
 
 # --- asking memcached ---------------------------------------------------------------

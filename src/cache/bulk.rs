@@ -37,6 +37,9 @@ pub struct Applied {
     pub left_out: u64,
     /// Keys that the server refused to store.
     pub refused: u64,
+    /// Answers that refused something. A server that does drops what the key held before,
+    /// which others may have put there.
+    pub refusals: u64,
 }
 
 impl std::ops::AddAssign for Applied {
@@ -46,6 +49,7 @@ impl std::ops::AddAssign for Applied {
         self.deleted += other.deleted;
         self.left_out += other.left_out;
         self.refused += other.refused;
+        self.refusals += other.refusals;
     }
 }
 
@@ -148,7 +152,11 @@ impl Server {
             }
             // Some command failed, and the line does not say which: all of the
             // batch are looked at one by one.
-            Reply::Meta { .. } | Reply::Failure(_) => failed = true,
+            Reply::Meta { .. } => failed = true,
+            Reply::Failure(_) => {
+                failed = true;
+                done.refusals += 1;
+            }
         })?;
         if failed {
             again.truncate(before);
@@ -260,6 +268,7 @@ impl Server {
                 Reply::Failure(text) => failed = Some(text),
             })?;
             if let Some(text) = failed {
+                done.refusals += 1;
                 // The line does not say which command it means.
                 if open.len() == 1 {
                     done.refused += 1;

@@ -28,6 +28,8 @@ pub struct Mended {
     pub corrected: u64,
     /// Keys that no event backs.
     pub swept: u64,
+    /// Keys that were counted before, but that the server refused to store.
+    pub refused: u64,
 }
 
 impl std::ops::AddAssign for Mended {
@@ -35,6 +37,7 @@ impl std::ops::AddAssign for Mended {
         self.restored += other.restored;
         self.corrected += other.corrected;
         self.swept += other.swept;
+        self.refused += other.refused;
     }
 }
 
@@ -43,7 +46,8 @@ const SWEEP_KEYS: usize = 20_000;
 
 impl Server {
     /// Reads the keys and puts right what is not as it must be, value and expiry. A
-    /// key that another program changes at this moment is left to the next time.
+    /// key that another program changes at this moment is left to the next time, and so
+    /// is one that the server refuses.
     ///
     /// # Errors
     /// [`crate::error::Kind::Unavailable`].
@@ -99,10 +103,14 @@ impl Server {
         let mut failed = None;
         self.connection.exchange(&mut self.out, |reply| {
             if let Reply::Failure(text) = reply {
+                mended.refused += 1;
                 failed = Some(text);
             }
         })?;
-        failed.map_or(Ok(mended), |text| Err(self.refusal(&text)))
+        if let Some(text) = failed {
+            log::debug!("memcached {} refuses {} keys: {text}", self.address(), mended.refused);
+        }
+        Ok(mended)
     }
 
     /// Deletes those of our keys for which `backed` is false; `list` calls back with

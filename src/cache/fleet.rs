@@ -217,6 +217,7 @@ impl Fleet {
             } else {
                 total.refused = total.refused.max(applied.refused);
                 total.left_out = total.left_out.max(applied.left_out);
+                total.refusals = total.refusals.max(applied.refusals);
             }
         }
         Ok(total)

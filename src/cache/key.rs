@@ -11,6 +11,12 @@ pub const MAX_WIRE_KEY: usize = 250;
 /// Longest prefix: it leaves room for the longest namespace and a SHA-256.
 pub const MAX_PREFIX: usize = 64;
 
+/// What the short form of a value begins with.
+const SHORT: &str = "sha256:";
+
+/// Digits of a SHA-256.
+const SHORT_DIGITS: usize = 64;
+
 /// Builds the keys of one prefix.
 #[derive(Debug, Clone)]
 pub struct Keys {
@@ -29,7 +35,8 @@ impl Keys {
     }
 
     /// The key of an indicator. A key that would be over [`MAX_WIRE_KEY`] on the
-    /// wire holds the SHA-256 of the value instead: `PREFIX-NAMESPACE:sha256:HEX`.
+    /// wire holds the SHA-256 of the value instead: `PREFIX-NAMESPACE:sha256:HEX`. So does
+    /// that of a value which looks so itself: no two values share a key.
     pub fn indicator(&self, namespace: Namespace, value: &str) -> Vec<u8> {
         let mut key = Vec::with_capacity(self.prefix.len() + namespace.name().len() + value.len() + 2);
         self.indicator_into(namespace, value, &mut key);
@@ -45,10 +52,10 @@ impl Keys {
         key.push(b':');
         let stem = key.len();
         key.extend_from_slice(value.as_bytes());
-        if wire_len(&key[start..]) > MAX_WIRE_KEY {
+        if wire_len(&key[start..]) > MAX_WIRE_KEY || is_short_form(value) {
             key.truncate(stem);
-            let mut hex = String::with_capacity(7 + 64);
-            hex.push_str("sha256:");
+            let mut hex = String::with_capacity(SHORT.len() + SHORT_DIGITS);
+            hex.push_str(SHORT);
             for byte in Sha256::digest(value.as_bytes()) {
                 let _ = write!(hex, "{byte:02x}");
             }
@@ -83,6 +90,12 @@ impl Keys {
         let namespace = Namespace::from_name(std::str::from_utf8(&rest[..colon]).ok()?)?;
         Some((namespace, &rest[colon + 1..]))
     }
+}
+
+/// Whether a value could be taken for the short form of another one.
+fn is_short_form(value: &str) -> bool {
+    let is_digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    value.strip_prefix(SHORT).is_some_and(|hex| hex.len() == SHORT_DIGITS && hex.bytes().all(is_digit))
 }
 
 /// Whether a key goes to memcached in base64: it holds a blank or a control byte,
@@ -124,6 +137,11 @@ mod tests {
         let key = String::from_utf8(keys.indicator(Namespace::Url, &long)).unwrap();
         let hex: String = Sha256::digest(long.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(key, format!("misp-url:sha256:{hex}"));
+        // A value that is this very text has another key, and one that only begins so has its own.
+        let again = String::from_utf8(keys.indicator(Namespace::Url, &format!("sha256:{hex}"))).unwrap();
+        assert!(again.starts_with("misp-url:sha256:") && again != key, "{again}");
+        let upper = format!("sha256:{}", "A".repeat(64));
+        assert_eq!(keys.indicator(Namespace::Url, &upper), format!("misp-url:{upper}").into_bytes());
         // With a blank in it the key goes in base64, where 186 bytes fit.
         let room = 186 - "misp-url:".len();
         let blank = format!("{} ", "x".repeat(room - 1));

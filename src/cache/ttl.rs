@@ -3,6 +3,10 @@
 /// memcached reads an expiry over 30 days as a Unix time (protocol.txt, "Expiration times").
 pub const MAX_RELATIVE: u64 = 30 * 86_400;
 
+/// The last moment that memcached knows, in January 2038: it reads a number beyond it as a
+/// negative one, and the item as long over. What stays until then stays for ever.
+const LAST: u64 = i32::MAX as u64;
+
 /// When an indicator goes, in Unix seconds; `None`: never.
 pub type ExpiresAt = Option<u64>;
 
@@ -12,6 +16,7 @@ pub fn wire(expires: ExpiresAt, now: u64) -> Option<u64> {
     match expires {
         None => Some(0),
         Some(at) if at <= now => None,
+        Some(at) if at > LAST => Some(0),
         Some(at) if at - now <= MAX_RELATIVE => Some(at - now),
         Some(at) => Some(at),
     }
@@ -57,6 +62,8 @@ mod tests {
         assert_eq!(wire(Some(now + 60), now), Some(60));
         assert_eq!(wire(Some(now + MAX_RELATIVE), now), Some(MAX_RELATIVE));
         assert_eq!(wire(Some(now + MAX_RELATIVE + 1), now), Some(now + MAX_RELATIVE + 1));
+        assert_eq!(wire(Some(LAST), now), Some(LAST));
+        assert_eq!(wire(Some(LAST + 1), now), Some(0));
         assert_eq!(wire(Some(now), now), None);
         assert_eq!(wire(Some(now - 5), now), None);
     }

@@ -24,7 +24,7 @@ pub struct Attribute<'a> {
     #[serde(borrow)]
     pub value: Cow<'a, str>,
     /// Unix seconds.
-    #[serde(deserialize_with = "number", default)]
+    #[serde(deserialize_with = "moment", default)]
     pub timestamp: u64,
     /// Whether it is meant for detection.
     #[serde(default)]
@@ -41,7 +41,7 @@ pub struct Attribute<'a> {
 #[derive(Debug, Default, Deserialize)]
 pub struct Event {
     /// Unix seconds of the last publication; 0: never.
-    #[serde(deserialize_with = "number", default)]
+    #[serde(deserialize_with = "moment", default)]
     pub publish_timestamp: u64,
 }
 
@@ -52,7 +52,7 @@ pub struct IndexEvent {
     #[serde(deserialize_with = "number")]
     pub id: u64,
     /// Moves with every change of the event that MISP notices; whole seconds.
-    #[serde(deserialize_with = "number")]
+    #[serde(deserialize_with = "moment")]
     pub timestamp: u64,
     /// An edit unpublishes an event until someone publishes it again.
     #[serde(default)]
@@ -84,6 +84,37 @@ pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, 
     deserializer.deserialize_any(Number)
 }
 
+/// The same for Unix seconds. MISP keeps what another server or a client says, in a column
+/// that has a sign: a moment before 1970 is 0, as it must not cost the whole answer.
+pub(super) fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct Moment;
+    impl Visitor<'_> for Moment {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("Unix seconds, as a number or as text")
+        }
+
+        fn visit_u64<E>(self, n: u64) -> Result<u64, E> {
+            Ok(n)
+        }
+
+        fn visit_i64<E>(self, n: i64) -> Result<u64, E> {
+            Ok(u64::try_from(n).unwrap_or(0))
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<u64, E> {
+            let n: i128 = text.parse().map_err(|_| E::custom("a number was expected"))?;
+            Ok(u64::try_from(n.max(0)).unwrap_or(u64::MAX))
+        }
+
+        fn visit_unit<E>(self) -> Result<u64, E> {
+            Ok(0)
+        }
+    }
+    deserializer.deserialize_any(Moment)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +128,15 @@ mod tests {
             let row: Attribute = serde_json::from_str(text).unwrap();
             assert_eq!((row.id, row.event_id, row.timestamp, row.event.publish_timestamp), (7, 3, 5, 9));
             assert_eq!((row.value.as_ref(), row.to_ids, row.deleted), ("a/b", true, false));
+        }
+        for text in [r#""-5""#, "-5", "null", r#""0""#] {
+            let json = format!(
+                r#"{{"id":"7","event_id":"3","type":"md5","value":"","timestamp":{text},"Event":{{"publish_timestamp":{text}}}}}"#
+            );
+            let row: Attribute = serde_json::from_str(&json).unwrap();
+            assert_eq!((row.timestamp, row.event.publish_timestamp), (0, 0), "{text}");
+            let event: IndexEvent = serde_json::from_str(&format!(r#"{{"id":"7","timestamp":{text}}}"#)).unwrap();
+            assert_eq!(event.timestamp, 0, "{text}");
         }
         assert!(serde_json::from_str::<Attribute>(r#"{"id":"-1","event_id":"3","type":"md5","value":""}"#).is_err());
     }

@@ -4,7 +4,7 @@
 //! In the ledger the text is marked with the fields it was made of: an event that
 //! is not fetched anew after the list was changed must not be read by the new one.
 
-use super::attribute::{Attribute, number};
+use super::attribute::{Attribute, moment, number};
 use crate::cache::context::push_field;
 use crate::config::ContextField;
 use serde::Deserialize;
@@ -34,7 +34,7 @@ pub struct Described<'a> {
 /// `Event` of such a row.
 #[derive(Debug, Default, Deserialize)]
 struct Event<'a> {
-    #[serde(deserialize_with = "number", default)]
+    #[serde(deserialize_with = "moment", default)]
     publish_timestamp: u64,
     #[serde(deserialize_with = "number", default)]
     threat_level_id: u64,

@@ -11,17 +11,19 @@
 use super::attribute::Attribute;
 use super::client::{self, Client, Failure};
 use super::context::Described;
-use super::pace::{ONE_QUERY, Pace};
+use super::pace::ONE_QUERY;
 use super::page::{Next, Page};
 use super::query::Query;
+use super::queue::Queue;
 use super::retry::Retry;
 use super::rows::indicators;
 use super::skipped::Skips;
 use super::stream::{self, ATTRIBUTES, Broken, RowType};
 use crate::error::{Error, Kind, Result};
+use crate::indicator::MispType;
 use crate::interrupt;
 use crate::ledger::sort::{Order, RUN_BYTES, Sorted, Sorter};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,11 +80,7 @@ pub fn fetch(
         return Ok(());
     }
     let work = Arc::new(Work {
-        queue: Mutex::new(Queue {
-            waiting: events.iter().copied().collect(),
-            alone: Vec::new(),
-            pace: Pace::new(page_size),
-        }),
+        queue: Mutex::new(Queue::new(events.iter().copied(), page_size)),
         stop: AtomicBool::new(false),
         client: client.clone(),
         query: query.clone(),
@@ -137,51 +135,11 @@ struct Work {
     most: u64,
 }
 
-struct Queue {
-    waiting: VecDeque<u64>,
-    /// Those that are too large for a batch.
-    alone: Vec<u64>,
-    pace: Pace,
-}
-
 /// What became of a batch.
 enum Came {
-    Whole(Batch),
+    Whole(Box<Batch>),
     /// More than a page of several events; which of them has most of its rows.
     TooLarge(Option<u64>),
-}
-
-impl Queue {
-    /// The events of the next batch, and the rows of its pages. What failed stands
-    /// in the queue in the order in which it failed, a batch is ascending.
-    fn take(&mut self) -> (Vec<u64>, usize) {
-        if let Some(event) = self.alone.pop() {
-            return (vec![event], self.pace.limit(1));
-        }
-        let n = self.pace.events().min(self.waiting.len());
-        let mut events: Vec<u64> = self.waiting.drain(..n).collect();
-        events.sort_unstable();
-        let limit = self.pace.limit(n);
-        (events, limit)
-    }
-
-    /// Puts a batch back that has more rows than a page: without the one event that is
-    /// the reason, or else for smaller batches.
-    fn split(&mut self, events: &[u64], largest: Option<u64>) {
-        match largest {
-            Some(event) => self.alone.push(event),
-            None => self.pace.too_large(events.len()),
-        }
-        events.iter().rev().filter(|e| Some(**e) != largest).for_each(|e| self.waiting.push_front(*e));
-    }
-
-    /// Puts a batch that failed back; whether the next one asks for less.
-    fn give_back(&mut self, events: &[u64], limit: usize, failure: &Failure) -> bool {
-        events.iter().rev().for_each(|e| self.waiting.push_front(*e));
-        let (Failure::Passing(_) | Failure::Unreached(_)) = failure else { return false };
-        self.pace.failed(events.len());
-        self.pace.events() < events.len() || self.pace.limit(1) < limit
-    }
 }
 
 impl Work {
@@ -208,8 +166,8 @@ impl Work {
                 }
                 Ok(Came::Whole(batch)) => {
                     retry = Retry::default();
-                    self.queue().pace.succeeded(events.len(), batch.attributes);
-                    if sender.send(Ok(batch)).is_err() {
+                    self.queue().succeeded(events.len(), batch.attributes);
+                    if sender.send(Ok(*batch)).is_err() {
                         return;
                     }
                 }
@@ -258,14 +216,14 @@ impl Work {
         }
         let rows = taker.sorter.finish().map_err(|e| Failure::Final(temporary(&self.directory, &e)))?;
         let attributes = taker.attributes.iter().sum();
-        Ok(Came::Whole(Batch {
+        Ok(Came::Whole(Box::new(Batch {
             events: events.to_vec(),
             rows,
             several: paged || self.query.searches() > 1 || attributes > ONE_QUERY as u64,
             attributes,
             skipped: taker.skipped,
             published_at: taker.published_at,
-        }))
+        })))
     }
 
     fn page(&self, search: usize, events: &[u64], limit: usize, page: u64, taker: &mut Taker) -> Result<Next, Failure> {
@@ -276,7 +234,7 @@ impl Work {
         let (limit, mut came) = (limit as u64, 0);
         let mut take = |row: &Attribute<'_>, context: &str| {
             came += 1;
-            if came > limit { Err(Reason::TooMany) } else { taker.take(row, context) }
+            if came > limit { Err(Reason::TooMany) } else { taker.take(search, row, context) }
         };
         let fields = self.query.context();
         let rows = if fields.is_empty() {
@@ -353,7 +311,7 @@ impl Taker<'_> {
         self.attributes.iter().position(|n| *n >= half).map(|at| self.events[at])
     }
 
-    fn take(&mut self, row: &Attribute, context: &str) -> Result<(), Reason> {
+    fn take(&mut self, search: usize, row: &Attribute, context: &str) -> Result<(), Reason> {
         let Ok(at) = self.events.binary_search(&row.event_id) else {
             return Err(Reason::Foreign(row.event_id));
         };
@@ -361,6 +319,9 @@ impl Taker<'_> {
         if row.event.publish_timestamp > 0 {
             let at = self.published_at.entry(row.event_id).or_default();
             *at = row.event.publish_timestamp.max(*at);
+        }
+        if MispType::from_name(&row.kind).is_some_and(|kind| !self.query.searches_for(search, kind)) {
+            return Ok(());
         }
         let (event, sorter) = (row.event_id, &mut self.sorter);
         let skip = indicators(row, self.query, context, |record| sorter.push(event, record));

@@ -2,7 +2,8 @@
 //!
 //! - Pure: [`query`] (request bodies), [`attribute`] (wire types, lenient),
 //!   [`context`] (what else rows say),
-//!   [`rows`] (from a row to indicators), [`page`] (does the count agree), [`skipped`] (what is no indicator), [`pace`] (how much to ask for at once)
+//!   [`rows`] (from a row to indicators), [`page`] (does the count agree), [`skipped`] (what is no indicator),
+//!   [`queue`] (which events are asked for next), [`pace`] (how many at once)
 //! - [`stream`]: rows out of a byte stream, in constant memory
 //! - [`client`]: one request; [`answer`]: its body while it comes; [`quote`]: MISP's words in
 //!   our messages; [`retry`]: the wait before it is tried again; [`index`]:
@@ -21,6 +22,7 @@ pub mod live;
 pub mod pace;
 pub mod page;
 pub mod query;
+pub mod queue;
 pub mod quote;
 pub mod retry;
 pub mod rows;

@@ -17,7 +17,8 @@ use std::collections::BTreeSet;
 pub struct Query {
     /// One search for each clause of the filter; their answers are united.
     clauses: Vec<Map<String, Value>>,
-    types: BTreeSet<MispType>,
+    /// The types that each of them is for.
+    types: Vec<BTreeSet<MispType>>,
     to_ids: bool,
     file_names: bool,
     context: Vec<ContextField>,
@@ -44,7 +45,7 @@ impl Query {
         let enabled = enabled_types(config);
         let everything = [FilterClause::default()];
         let clauses = if config.misp.filter.is_empty() { &everything[..] } else { &config.misp.filter };
-        let mut types = BTreeSet::new();
+        let mut types = Vec::new();
         let mut bodies = Vec::new();
         for clause in clauses {
             let wanted: BTreeSet<MispType> = enabled
@@ -54,7 +55,7 @@ impl Query {
                 .collect();
             if !wanted.is_empty() {
                 bodies.push(body(config, clause, &wanted, now));
-                types.extend(wanted);
+                types.push(wanted);
             }
         }
         let context = config.memcached.context.clone();
@@ -76,9 +77,15 @@ impl Query {
         self.clauses.len()
     }
 
-    /// Whether rows of this type were asked for.
+    /// Whether rows of this type were asked for, by any of the searches.
     pub fn wants(&self, kind: MispType) -> bool {
-        self.types.contains(&kind)
+        self.types.iter().any(|types| types.contains(&kind))
+    }
+
+    /// Whether this search asked for rows of this type: MISP answers `email` as well to
+    /// one for `email-src` or `email-dst`, which only another clause may ask for.
+    pub fn searches_for(&self, search: usize, kind: MispType) -> bool {
+        self.types[search].contains(&kind)
     }
 
     /// Whether the file names of `filename|sha256` are kept, for Falco's hash list.

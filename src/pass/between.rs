@@ -6,6 +6,7 @@
 //! was lost, came twice or lied is made good then.
 
 use super::applier::Applier;
+use super::dropped;
 use super::falco_files;
 use super::guard;
 use super::left_out;
@@ -193,6 +194,7 @@ impl<'a> Between<'a> {
         self.lost |= !lost.is_empty() || applied.is_err();
         standing::lose(&self.ledger, &lost)?;
         let applied = applied?;
+        dropped::note(&self.ledger, applied.refusals)?;
         if applied.left_out > 0 {
             left_out::note_now(&self.ledger)?;
         }

@@ -1,5 +1,5 @@
 //! Keys that too many events list: the value has room for the newest only, so it does
-//! not know the others. Once events go, they have to come in again, which takes the
+//! not know the others. Once events go, or say less, they have to come in again, which takes the
 //! ledger's word for every event: the keys are verified in that pass.
 //!
 //! The ledger remembers that there are such keys, and, before anything is taken out,
@@ -44,6 +44,14 @@ pub(super) fn note(ledger: &Ledger, change: &mut Change<'_>) -> Result<()> {
 /// [`crate::error::Kind::CannotWrite`].
 pub(super) fn note_now(ledger: &Ledger) -> Result<()> {
     if state(ledger)? == NOTHING { store(ledger, SOME) } else { Ok(()) }
+}
+
+/// Notes in a change that tags of values get another length, and perhaps a shorter one.
+///
+/// # Errors
+/// [`crate::error::Kind::CannotWrite`].
+pub(super) fn retelling(ledger: &Ledger, change: &mut Change<'_>) -> Result<()> {
+    if state(ledger)? == SOME { change.set_meta(NAME, DUE) } else { Ok(()) }
 }
 
 /// Tags are about to be taken out.

@@ -14,6 +14,7 @@ pub mod between;
 pub(crate) mod cdb_files;
 mod clock;
 pub mod diff;
+mod dropped;
 mod falco_files;
 mod finish;
 pub mod guard;

@@ -77,6 +77,11 @@ impl Plan {
         self.fetch.is_empty() && self.gone.is_empty() && self.marks.is_empty()
     }
 
+    /// Whether an event is fetched or goes.
+    pub fn has(&self, event: u64) -> bool {
+        self.fetch.binary_search_by_key(&event, |(id, _)| *id).is_ok() || self.gone.binary_search(&event).is_ok()
+    }
+
     /// For the report; `listed` events are in the index.
     pub fn events(&self, listed: usize) -> report::Events {
         report::Events {

@@ -1,7 +1,7 @@
 //! Servers that hold nothing are filled from the ledger, before MISP is asked.
 
-use super::left_out;
 use super::terms::Terms;
+use super::{dropped, left_out};
 use crate::cache::bulk::Applied;
 use crate::cache::changes::Changes;
 use crate::cache::fleet::Fleet;
@@ -41,6 +41,7 @@ pub fn refill(
         Ok(())
     })?;
     applied += fleet.apply_on(which, &changes, Expiry::Refilled, terms.now)?;
+    dropped::note(ledger, applied.refusals)?;
     if applied.left_out > 0 {
         left_out::note_now(ledger)?;
     }

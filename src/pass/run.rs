@@ -7,6 +7,7 @@
 use super::applier::Applier;
 use super::cdb_files;
 use super::clock;
+use super::dropped;
 use super::falco_files;
 use super::finish;
 use super::guard;
@@ -219,6 +220,7 @@ impl Pass<'_, '_> {
             // An expiry that was switched off is still running in memcached.
             writer.tell_all = otherwise;
             writer.mark(&plan.marks)?;
+            self.complete(&mut writer, &plan)?;
             self.expire(&mut writer, &terms, &plan, &mut tally)?;
             if let Err(e) = self.fetch(&mut writer, index, &plan, rules, &mut tally) {
                 // What came whole is kept; should that fail too, it is fetched again.
@@ -233,13 +235,22 @@ impl Pass<'_, '_> {
             Ok(writer.applied)
         })?;
 
-        let all = full || self.lost || left_out::is_due(ledger)? || self.counted_wrongly(&terms);
+        // While it refuses anything there is no room to put back what that cost.
+        let dropped = applied.refusals == 0 && dropped::is_due(ledger)?;
+        let all = full || self.lost || dropped || left_out::is_due(ledger)? || self.counted_wrongly(&terms);
         let which = if all { fleet.live() } else { self.doubtful.servers(fleet) };
+        let mut refused = 0;
         if !which.is_empty() {
             self.progress.say("verifying every key");
             let known = ledger.headers()?.into_iter().collect();
             let (mended, left_out) = verify(ledger, &known, fleet, &which, &terms, self.directory)?;
             left_out::verified(ledger, left_out, all)?;
+            if all {
+                dropped::verified(ledger, mended.refused)?
+            } else {
+                dropped::note(ledger, mended.refused)?
+            };
+            refused = mended.refused;
             report.mended = mended.into();
         }
         self.progress.say("reading the ledger");
@@ -247,6 +258,7 @@ impl Pass<'_, '_> {
         question::answered(config, ledger)?;
         finish::tell_readers(fleet, &summary, index.now)?;
         finish::fill(report, &summary, &tally, applied);
+        report.keys_refused += refused;
         Ok(())
     }
 
@@ -262,6 +274,17 @@ impl Pass<'_, '_> {
         guard::check(held, going, self.config.misp.max_shrink_percent)
     }
 
+    /// Events whose change was cut off or refused and that cannot be fetched now, since
+    /// somebody has unpublished them: memcached is told what the ledger has of them.
+    fn complete(&self, writer: &mut Writer, plan: &Plan) -> Result<()> {
+        for (event, header) in self.known.iter().filter(|(_, header)| header.dirty) {
+            if !plan.has(*event) {
+                writer.replay_whole(*event, header)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What has expired, or is too old by now for `misp.timeframe`, goes also
     /// from events that are not fetched.
     fn expire(&self, writer: &mut Writer, terms: &Terms, plan: &Plan, tally: &mut Tally) -> Result<()> {
@@ -271,8 +294,7 @@ impl Pass<'_, '_> {
             if !old && !terms.has_expired(header) {
                 continue;
             }
-            let busy = plan.fetch.binary_search_by_key(event, |(id, _)| *id).is_ok();
-            if busy || plan.gone.binary_search(event).is_ok() {
+            if plan.has(*event) {
                 continue;
             }
             clock::note(self.ledger, terms.now)?;
@@ -302,11 +324,11 @@ impl Pass<'_, '_> {
             tally.attributes += batch.attributes;
             tally.skip(std::mem::take(&mut batch.skipped));
             writer.absorb(batch, listed, tally, |event| {
-                let hold = misp.published && self.known.get(&event).is_some_and(|h| h.records > 0);
-                if hold {
-                    vanished.push(event);
-                }
-                hold
+                // It had nothing when it was last read, and has not changed since.
+                let empty = |h: &Header| h.records == 0 && !h.dirty && h.timestamp == listed(event).timestamp;
+                let doubtful = misp.published && !self.known.get(&event).is_some_and(empty);
+                vanished.extend(doubtful.then_some(event));
+                doubtful
             })
         })?;
         writer.flush()?;
@@ -315,7 +337,8 @@ impl Pass<'_, '_> {
 
     /// Asks once more for the list of events, where some came without a row or in
     /// answers that may disagree. Those that are still published and unchanged really
-    /// have nothing left, or what came; the others were being edited.
+    /// have nothing, or what came; the others were being edited, or unpublished: what the
+    /// ledger knows of them is what it knew before, so that they are fetched again.
     fn look_again(&self, writer: &mut Writer, index: &Index, vanished: &[u64]) -> Result<()> {
         let doubted = writer.doubted();
         if vanished.is_empty() && doubted.is_empty() {
@@ -324,14 +347,19 @@ impl Pass<'_, '_> {
         let now = index::fetch(&self.client)?.events;
         let find = |list: &[IndexEvent], id: u64| list.binary_search_by_key(&id, |e| e.id).ok().map(|at| list[at]);
         let unchanged = |event: u64| find(&index.events, event).filter(|before| find(&now, event) == Some(*before));
+        let mut empty = Vec::new();
         for event in vanished {
-            let Some(header) = self.known.get(event) else { continue };
-            if let Some(IndexEvent { timestamp, .. }) = unchanged(*event) {
-                let delivered = index.now;
-                let header = Header { timestamp, delivered, published_at: 0, unpublished_since: 0, ..*header };
+            let Some(IndexEvent { timestamp, .. }) = unchanged(*event) else { continue };
+            let before = self.known.get(event).copied().unwrap_or_default();
+            let delivered = index.now;
+            let header = Header { timestamp, delivered, published_at: 0, unpublished_since: 0, ..before };
+            if header.records > 0 {
                 writer.drop_records(*event, header, |_| true)?;
+            } else {
+                empty.push((*event, Header { dirty: false, ..header }));
             }
         }
+        writer.mark(&empty)?;
         for event in doubted {
             if unchanged(event).is_none() {
                 writer.keep(event)?;

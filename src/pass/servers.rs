@@ -30,10 +30,11 @@ impl Memory {
     pub(super) fn lost_keys(&self, ledger: &Ledger) -> Result<bool> {
         let before = stored(ledger)?;
         Ok(self.0.iter().any(|(address, (pid, evictions, flushes))| {
-            let more = |(old_pid, evicted, flushed): &(u64, u64, u64)| {
-                pid == old_pid && (evictions > evicted || flushes > flushed)
+            // Fewer than before: somebody set the counters to zero, and nobody knows what came before that.
+            let others = |(old_pid, evicted, flushed): &(u64, u64, u64)| {
+                pid == old_pid && (evictions != evicted || flushes != flushed)
             };
-            before.get(address).is_some_and(more)
+            before.get(address).is_some_and(others)
         }))
     }
 

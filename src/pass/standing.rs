@@ -6,11 +6,11 @@
 //! address leaves the list before anything is written that relies on the others
 //! alone, and enters it only after its keys were all seen to be right.
 
-use super::left_out;
 use super::question;
 use super::refill::refill;
 use super::terms::Terms;
 use super::verify::verify;
+use super::{dropped, left_out};
 use crate::cache::enforce::Mended;
 use crate::cache::fleet::Fleet;
 use crate::error::{Error, Kind, Result};
@@ -98,6 +98,7 @@ impl Doubtful {
             let left_out;
             (mended, left_out) = verify(ledger, known, fleet, &which, terms, directory)?;
             left_out::verified(ledger, left_out, false)?;
+            dropped::note(ledger, mended.refused)?;
             self.servers.clear();
         }
         self.remember(ledger, fleet)?;

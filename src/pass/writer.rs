@@ -11,6 +11,7 @@ mod removals;
 
 use super::applier::Applier;
 use super::diff::{Cursor, Fate, Nothing, diff};
+use super::dropped;
 use super::left_out;
 use super::since::Since;
 use super::standing;
@@ -46,8 +47,8 @@ pub struct Writer<'a> {
     under_way: Vec<(u64, Header, u64)>,
     /// Events that have records to remove, and how many.
     removing: Vec<(u64, Header, u64)>,
-    /// Events that came in several answers and are new, or have lost something: whoever
-    /// changed them in between made these answers disagree.
+    /// Events that came in several answers and are new, changed, or have lost something:
+    /// whoever changed them in between made these answers disagree.
     doubted: Vec<u64>,
     adds: Changes,
     /// What memcached did.
@@ -111,8 +112,7 @@ impl<'a> Writer<'a> {
     ) -> Result<()> {
         let mut change = self.ledger.change()?;
         let mut touched = self.settle(&mut change)?;
-        let mut begun = Vec::new();
-        let mut replay = Vec::new();
+        let (mut begun, mut replay, mut retold) = (Vec::new(), Vec::new(), false);
         for event in batch.events.clone() {
             let mut rows = EventRows { rows: &mut batch.rows, event };
             if rows.current()?.is_none() && hold(event) {
@@ -126,15 +126,22 @@ impl<'a> Writer<'a> {
             };
             let done = self.event(&mut change, event, known, header, &mut rows, tally)?;
             touched |= done.written;
+            retold |= done.retold;
             if done.replay {
                 replay.push((event, done.header));
             }
             if done.begun {
                 begun.push((event, done.header, done.gone));
             }
-            if batch.several && (done.gone > 0 || known.is_none()) {
+            // Without a timestamp it is fetched again at any rate.
+            let changed =
+                known.is_none_or(|h| header.timestamp > 0 && (h.timestamp != header.timestamp || h.may_lag()));
+            if batch.several && (done.gone > 0 || changed) {
                 self.doubted.push(event);
             }
+        }
+        if retold {
+            left_out::retelling(self.ledger, &mut change)?;
         }
         if touched {
             change.commit()?;
@@ -161,6 +168,7 @@ impl<'a> Writer<'a> {
             // Before any event counts as settled without these servers.
             standing::lose(self.ledger, &done.lost)?;
             let applied = done.applied?;
+            dropped::note(self.ledger, applied.refusals)?;
             if self.adds.is_empty() {
                 self.adds = done.memory;
             }
@@ -188,7 +196,7 @@ impl<'a> Writer<'a> {
         tally: &mut Tally,
     ) -> Result<Done> {
         let (mut chunks, mut removals) = (Chunks::default(), Chunks::default());
-        let (mut added, mut gone, mut moved, mut replay) = (false, 0, false, false);
+        let (mut added, mut gone, mut moved, mut retold, mut replay) = (false, 0, false, false, false);
         let again = self.tell_all || known.is_some_and(|h| h.dirty);
         let start = self.adds.len();
         let (terms, adds, delivered, since) = (self.terms, &mut self.adds, self.terms.now, &self.since);
@@ -203,9 +211,10 @@ impl<'a> Writer<'a> {
                     tally.added(record.namespace);
                     true
                 }
-                Fate::Kept { moved: m, retold } => {
-                    moved |= m | retold;
-                    again || retold || terms.expires(record.namespace.category())
+                Fate::Kept { moved: m, retold: r } => {
+                    moved |= m;
+                    retold |= r;
+                    again || r || terms.expires(record.namespace.category())
                 }
                 Fate::Gone => {
                     gone += 1;
@@ -226,7 +235,7 @@ impl<'a> Writer<'a> {
             Some(_) => diff(&mut self.ledger.records(event)?, rows, &mut each)?,
             None => diff(&mut Nothing, rows, &mut each)?,
         }
-        let rewritten = added || gone > 0 || moved || chunks.is_written();
+        let rewritten = added || gone > 0 || moved || retold || chunks.is_written();
         if rewritten {
             change.finish(event, chunks)?;
         }
@@ -246,7 +255,7 @@ impl<'a> Writer<'a> {
         if written {
             change.set_header(event, &header)?;
         }
-        Ok(Done { header, begun, replay, gone, written })
+        Ok(Done { header, begun, replay, retold, gone, written })
     }
 
     /// Marks what is in memcached by now; true if there was any.
@@ -286,6 +295,17 @@ impl<'a> Writer<'a> {
         self.apply(&mut changes)
     }
 
+    /// Tells memcached all that the ledger has of an event that is not fetched.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`], [`Kind::Unavailable`].
+    pub fn replay_whole(&mut self, event: u64, header: &Header) -> Result<()> {
+        let refused = self.applied.refused;
+        self.replay(event, header)?;
+        self.settled.push((event, Header { dirty: self.applied.refused > refused, ..*header }));
+        Ok(())
+    }
+
     /// Changes headers without touching records.
     ///
     /// # Errors
@@ -317,6 +337,8 @@ struct Done {
     begun: bool,
     /// Its additions are read from the ledger.
     replay: bool,
+    /// Something of it has another context.
+    retold: bool,
     gone: u64,
     /// The change holds something of it.
     written: bool,

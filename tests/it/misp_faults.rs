@@ -7,12 +7,11 @@
 
 use crate::support::not_worse::not_worse;
 use crate::support::scene::{INDEX, Random, SEARCH, Scene, asked, change, now, old_world, page};
-use misp2memcached::demo::{Fault, Response};
+use misp2memcached::demo::{Fault, Request, Response};
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -230,14 +229,20 @@ impl Case {
         let before = scene.outside();
         let one = self.one_event(&scene);
         let (answers, Case { row, path, lasts, .. }) = (scene.answers(), self);
+        let spoilt = Arc::new(Mutex::new(Vec::new()));
+        let spoilt_too = spoilt.clone();
         scene.misp.set_fault(Box::new(move |request, nth| {
-            let spoilt = request.path == path
+            let spoil = request.path == path
                 && match lasts {
                     Lasts::Passing => nth <= PASSING,
                     Lasts::ForGood => true,
                     Lasts::OneEvent => asked(request).contains(&one),
                 };
-            if spoilt { (row.spoil)(Right { lasts, answer: &|| answers(request) }) } else { Fault::None }
+            if !spoil {
+                return Fault::None;
+            }
+            spoilt_too.lock().unwrap().push(of(request));
+            (row.spoil)(Right { lasts, answer: &|| answers(request) })
         }));
         let finished = scene.run(&["load"]);
         let (code, words) = match self.ends {
@@ -249,7 +254,7 @@ impl Case {
         let message = finished.stderr.lines().filter(|line| line.starts_with("misp2memcached: ")).collect::<String>();
         assert!(message.contains(words) && message.is_empty() == (code == 0), "{words:?} in {}", finished.stderr);
         if matches!(self.ends, Ends::AtOnce(..)) {
-            self.asked_once(&scene);
+            self.asked_once(&scene, &spoilt.lock().unwrap());
         }
         if code == 0 {
             scene.exact("at once");
@@ -260,14 +265,15 @@ impl Case {
         scene.good("after the fault");
     }
 
-    /// Neither the list nor a page of an event was asked for again.
-    fn asked_once(self, scene: &Scene) {
+    /// Nothing of what these requests asked for was asked for again.
+    fn asked_once(self, scene: &Scene, spoilt: &[Asked]) {
         let requests = scene.misp.requests();
-        let of_path = requests.iter().filter(|request| request.path == self.path);
-        let mut seen = BTreeSet::new();
-        for request in of_path {
-            let events = if self.path == INDEX { vec![0] } else { asked(request) };
-            assert!(events.into_iter().all(|event| seen.insert((event, page(request)))), "tried again");
+        let all: Vec<_> = requests.iter().filter(|request| request.path == self.path).map(of).collect();
+        assert!(!spoilt.is_empty());
+        for this in spoilt {
+            let at = all.iter().position(|asked| asked == this).unwrap();
+            let again = all[at + 1..].iter().find(|(events, _)| events.iter().any(|event| this.0.contains(event)));
+            assert_eq!(again, None, "tried again: {this:?} in {all:?}");
         }
     }
 
@@ -279,6 +285,13 @@ impl Case {
             world.events().filter(|e| e.is_listed() && (!self.refresh || e.timestamp > recent)).map(|e| e.id).collect();
         asked[asked.len() / 2]
     }
+}
+
+/// What a request asks for: the list, which is no event's, or these events; and the page.
+type Asked = (Vec<u64>, Option<u64>);
+
+fn of(request: &Request) -> Asked {
+    (if request.path == INDEX { vec![0] } else { asked(request) }, page(request))
 }
 
 /// The table, all of it.

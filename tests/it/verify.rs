@@ -77,6 +77,27 @@ fn a_full_pass_mends_every_key() {
     assert_eq!(memcached.get(b"other-program:misp-ip:1.2.3.4").unwrap(), b"stays");
 }
 
+/// Another program, which stores values in memcached.
+struct Tenant(TcpStream, u64);
+
+impl Tenant {
+    fn new(memcached: &Memcached) -> Tenant {
+        Tenant(TcpStream::connect(memcached.server()).unwrap(), 0)
+    }
+
+    /// Items of every size that ours have, so that all their slab classes fill up.
+    fn fill(&mut self, items: u64) {
+        for i in self.1..self.1 + items {
+            let value = "x".repeat(1 + (i % 80) as usize);
+            let set = format!("set tenant{i:06} 0 0 {} noreply\r\n{value}\r\n", value.len());
+            self.0.write_all(set.as_bytes()).unwrap();
+        }
+        self.1 += items;
+        self.0.write_all(b"version\r\n").unwrap();
+        assert!(self.0.read(&mut [0; 64]).unwrap() > 0);
+    }
+}
+
 #[test]
 fn evicted_keys_come_back_without_misp() {
     let misp = sample(world(8, 40));
@@ -87,15 +108,8 @@ fn evicted_keys_come_back_without_misp() {
     let file = configuration.write();
     load(&file, &[]);
     exact(&misp, &memcached);
-    // Items of every size that ours have, so that all their slab classes fill up.
-    let mut tenant = TcpStream::connect(memcached.server()).unwrap();
-    for i in 0..150_000 {
-        let value = "x".repeat(1 + i % 80);
-        let set = format!("set tenant{i:06} 0 0 {} noreply\r\n{value}\r\n", value.len());
-        tenant.write_all(set.as_bytes()).unwrap();
-    }
-    tenant.write_all(b"version\r\n").unwrap();
-    assert!(tenant.read(&mut [0; 64]).unwrap() > 0);
+    let mut tenant = Tenant::new(&memcached);
+    tenant.fill(150_000);
     let held = memcached.keys().iter().filter(|key| key.starts_with(b"misp-")).count();
     assert!(held < 641, "{held}");
     memcached.set(b"misp-stats", b"600");
@@ -103,5 +117,27 @@ fn evicted_keys_come_back_without_misp() {
     let report = load(&file, &[]);
     assert!(report["mended"]["restored"].as_u64().unwrap() > 0, "{report}");
     assert_eq!(misp.count(ATTRIBUTES), 0);
+    exact(&misp, &memcached);
+}
+
+/// `stats reset` sets memcached's counters to zero, also that of what it has thrown out.
+#[test]
+fn evicted_keys_come_back_although_the_counters_were_reset() {
+    let misp = sample(world(8, 40));
+    misp.set_now(Some(OLD + 14 * 86_400));
+    let memcached = Memcached::start(&["-m", "8", "-o", "no_lru_crawler,no_lru_maintainer"]);
+    let configuration = Configuration::new(&misp, &memcached);
+    let file = configuration.write();
+    let mut tenant = Tenant::new(&memcached);
+    tenant.fill(300_000);
+    load(&file, &[]);
+    load(&file, &[]);
+    let before: u64 = memcached.stats()["evictions"].parse().unwrap();
+    assert_eq!(memcached.command(b"stats reset\r\n").trim(), "RESET");
+    tenant.fill(150_000);
+    let evicted: u64 = memcached.stats()["evictions"].parse().unwrap();
+    assert!((1..before).contains(&evicted), "{evicted}, {before} before");
+    memcached.set(b"misp-stats", b"600");
+    assert!(load(&file, &[])["mended"]["restored"].as_u64().unwrap() > 0);
     exact(&misp, &memcached);
 }

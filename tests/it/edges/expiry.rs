@@ -80,6 +80,20 @@ fn more_than_thirty_days() {
     assert_eq!(left(&site, "misp-url:http://a.example/"), -1);
 }
 
+/// memcached takes a date beyond January 2038 for one that is long over.
+#[test]
+fn beyond_memcacheds_calendar() {
+    let mut site = Site::new(World::new());
+    site.config.extra("network:\n  expires: 20y\nhash:\n  expires: 99y\n");
+    site.misp.world().add_event(event(&[("ip-dst", "198.51.100.1"), ("md5", &"a".repeat(32))]), clock() - DAY);
+    site.pass(&[]);
+    let md5 = format!("misp-md5:{}", "a".repeat(32));
+    assert_eq!((left(&site, "misp-ip:198.51.100.1"), left(&site, &md5)), (-1, -1));
+    // A full pass has nothing to mend.
+    let mended = &site.pass(&["--full"])["mended"];
+    assert_eq!((&mended["restored"], &mended["corrected"]), (&0.into(), &0.into()));
+}
+
 /// Loaded 1,000 seconds ago; then memcached loses everything.
 #[test]
 fn a_refill_gives_what_is_left() {

@@ -96,6 +96,77 @@ fn events_that_a_value_had_no_room_for_come_in_again() {
     assert_eq!(site.pass(&[])["mended"]["corrected"], 0);
 }
 
+/// What a value says of its events gets shorter: those that it had no room for come in again.
+#[test]
+fn room_that_a_shorter_context_leaves() {
+    let mut site = Site::with(World::new(), &["-o", "slab_chunk_max=4096", "-I", "4k"]);
+    site.config.memcached("context: [event_info]\n");
+    for _ in 0..100 {
+        let mut draft = event(&[("domain", "everywhere.example")]);
+        draft.info = "x".repeat(100);
+        site.misp.world().add_event(draft, NOW - DAY);
+    }
+    let value = |site: &Site| site.held().value("misp-domain:everywhere.example").unwrap().to_owned();
+    site.misp.set_now(Some(NOW));
+    site.pass(&[]);
+    assert!((20..50).contains(&value(&site).split(',').count()), "{}", value(&site));
+    (91..=100).for_each(|id| assert!(site.misp.world().edit_event(id, "short", 1, NOW + 10)));
+    site.misp.set_now(Some(NOW + 20));
+    site.pass(&[]);
+    let now = value(&site);
+    assert_eq!(site.pass(&["--full"])["mended"]["corrected"], 0);
+    assert_eq!(value(&site), now);
+}
+
+/// One that refuses a value drops what the key held, which other events have put there.
+#[test]
+fn what_memcached_dropped_as_it_refused_comes_back() {
+    let site = Site::with(World::new(), &["-M", "-m", "2"]);
+    let shared: Vec<String> = (1..=20).map(|n| format!("f{n:031x}")).collect();
+    let of_them = || event(&shared.iter().map(|value| ("md5", value.as_str())).collect::<Vec<_>>());
+    site.misp.world().add_event(of_them(), NOW - DAY);
+    site.misp.set_now(Some(NOW));
+    site.pass(&[]);
+    let values = (0..30_000).map(|n| Attribute::new("md5", &format!("{n:032x}")));
+    let large = site.misp.world().add_event(values.fold(Event::new("large"), Event::with), NOW + 10);
+    site.misp.set_now(Some(NOW + 20));
+    site.pass_with_code(&[], 69);
+    site.misp.world().add_event(of_them(), NOW + 30);
+    site.misp.set_now(Some(NOW + 40));
+    site.load(&[]);
+    // Room at last, long after the refresh window.
+    site.misp.world().delete_event(large);
+    site.misp.set_now(Some(NOW + 2 * DAY));
+    site.load(&["--allow-shrink"]);
+    site.misp.set_now(Some(NOW + 3 * DAY));
+    site.pass(&[]);
+    let expected: Vec<String> = shared.iter().map(|value| format!("misp-md5:{value} 1#md5,3#md5")).collect();
+    assert_eq!(site.shown(), expected);
+}
+
+/// Somebody lists the short form of a long value: two keys, as they are two values.
+#[test]
+fn a_value_that_is_the_short_form_of_another() {
+    let site = Site::new(World::new());
+    let long = format!("http://long.example/{}", "x".repeat(300));
+    site.misp.world().add_event(event(&[("url", &long)]), NOW - DAY);
+    site.misp.set_now(Some(NOW));
+    site.pass(&[]);
+    let key = site.held().indicators.into_keys().next().unwrap();
+    let key = String::from_utf8(key).unwrap();
+    let second = site.misp.world().add_event(event(&[("url", key.strip_prefix("misp-url:").unwrap())]), NOW + 10);
+    site.misp.set_now(Some(NOW + 20));
+    for flags in [&[][..], &["--full"]] {
+        site.pass(flags);
+        let held = site.held();
+        assert_eq!((held.value(&key), held.stats.as_deref(), held.indicators.len()), (Some("1#url"), Some("2"), 2));
+    }
+    site.misp.world().delete_event(second);
+    site.misp.set_now(Some(NOW + 2 * HOUR));
+    site.pass(&["--allow-shrink"]);
+    assert_eq!(site.held().value(&key), Some("1#url"));
+}
+
 /// Two megabytes for 30,000 keys: memcached throws out what it has just taken.
 #[test]
 fn a_memcached_that_is_too_small_is_reported() {

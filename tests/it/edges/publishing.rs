@@ -3,7 +3,7 @@
 use super::{DAY, HOUR, NOW, event};
 use crate::support::scene::{Held, INDEX, Random, Scene, now, old_world};
 use crate::support::site::{SEARCH, Site};
-use misp2memcached::demo::{Attribute, Fault, World};
+use misp2memcached::demo::{Attribute, Event, Fault, World};
 
 fn site() -> Site {
     let mut site = Site::new(World::new());
@@ -191,4 +191,105 @@ fn unpublished_between_two_searches() {
     }
     scene.good("published again");
     assert_eq!(scene.wanted().len(), 3);
+}
+
+/// Nothing was loaded of it, and no timestamp moves: an event that is unpublished only while
+/// its attributes are fetched, and one that has its first indicator then.
+#[test]
+fn new_and_unpublished_while_its_attributes_are_fetched() {
+    let long_ago = now() - 3 * DAY;
+    let mut world = World::new();
+    world.add_event(event(&[("ip-dst", "198.51.100.1")]), long_ago);
+    world.add_event(event(&[("comment", "no indicator yet")]), long_ago);
+    world.add_event(event(&[("comment", "never one")]), long_ago);
+    (1..=3).for_each(|id| assert!(world.publish(id, long_ago)));
+    let scene = Scene::new(world, "published: true\n");
+    scene.good("the first load");
+    {
+        let mut world = scene.world();
+        world.add_attribute(2, Attribute::new("ip-dst", "198.51.100.2"), long_ago + HOUR);
+        world.add_event(event(&[("ip-dst", "198.51.100.3")]), long_ago);
+        [2, 4].into_iter().for_each(|id| assert!(world.publish(id, now())));
+    }
+    let world = scene.shared_world();
+    scene.misp.set_fault(Box::new(move |request, _| {
+        if request.path == SEARCH {
+            [2, 4].into_iter().for_each(|id| assert!(world.lock().unwrap().unpublish(id)));
+        }
+        Fault::None
+    }));
+    let finished = scene.run(&["load"]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    scene.misp.clear_fault();
+    [2, 4].into_iter().for_each(|id| assert!(scene.world().publish(id, now())));
+    scene.good("published again");
+    // What has nothing for us is asked for once.
+    scene.misp.forget_requests();
+    scene.good("nothing new");
+    assert_eq!((scene.misp.count(INDEX), scene.misp.count(SEARCH)), (1, 0));
+}
+
+/// An event without indicators is read again by each pass of the refresh window, and the
+/// list of events is not asked for twice each time.
+#[test]
+fn an_event_without_indicators_costs_no_second_list() {
+    let mut world = World::new();
+    world.add_event(event(&[("comment", "never one")]), now() - 60);
+    assert!(world.publish(1, now() - 60));
+    let scene = Scene::new(world, "published: true\n");
+    scene.good("the first load");
+    scene.misp.forget_requests();
+    scene.good("within the refresh window");
+    assert_eq!((scene.misp.count(INDEX), scene.misp.count(SEARCH)), (1, 1));
+}
+
+/// What an edit has added, and an event that is unpublished between two searches.
+#[test]
+fn an_addition_that_comes_between_two_searches() {
+    let long_ago = now() - 3 * DAY;
+    let mut world = World::new();
+    world.add_event(event(&[("ip-dst", "198.51.100.1")]), long_ago);
+    world.publish(1, long_ago);
+    let two = "filter: [{types: [ip-dst]}, {types: [domain]}]\n";
+    let scene = Scene::new(world, &format!("published: true\nconnections: 1\n{two}"));
+    scene.good("the first load");
+    scene.world().add_attribute(1, Attribute::new("domain", "d.example"), long_ago + HOUR);
+    scene.world().publish(1, now());
+    let world = scene.shared_world();
+    scene.misp.set_fault(Box::new(move |request, count| {
+        if request.path == SEARCH && count == 2 {
+            world.lock().unwrap().unpublish(1);
+        }
+        Fault::None
+    }));
+    scene.misp.forget_requests();
+    let finished = scene.run(&["load"]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    scene.misp.clear_fault();
+    let finished = scene.run(&["load"]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    scene.world().publish(1, now());
+    scene.good("published again");
+}
+
+/// memcached has refused a part of an event, and then somebody takes it back to edit it.
+#[test]
+fn refused_and_unpublished_at_once() {
+    let mut site = Site::with(World::new(), &["-M", "-m", "2"]);
+    site.config.misp("published: true\n");
+    let values = (0..30_000).map(|n| Attribute::new("md5", &format!("{n:032x}")));
+    site.misp.world().add_event(values.fold(Event::new("large"), Event::with), NOW - 30 * DAY);
+    let small = (30_000..30_010).map(|n| Attribute::new("md5", &format!("{n:032x}")));
+    site.misp.world().add_event(small.fold(Event::new("small"), Event::with), NOW - 30 * DAY);
+    (1..=2).for_each(|id| assert!(site.misp.world().publish(id, NOW - DAY)));
+    site.misp.set_now(Some(NOW));
+    site.pass_with_code(&[], 69);
+    // Room for it, but now it is a draft.
+    site.misp.world().unpublish(2);
+    site.misp.world().delete_event(1);
+    site.misp.set_now(Some(NOW + DAY));
+    site.load(&["--allow-shrink"]);
+    site.misp.set_now(Some(NOW + 2 * DAY));
+    site.pass(&[]);
+    assert_eq!((site.shown().len(), site.held().stats.as_deref()), (10, Some("10")));
 }

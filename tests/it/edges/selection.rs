@@ -227,3 +227,20 @@ fn one_event_over_many_pages() {
     assert_eq!(site.held().stats.as_deref(), Some("1300"));
     assert_eq!(site.held().indicators, expected(&site.misp.world(), |_, _| true));
 }
+
+/// A search for `email-src` brings `email` too (recordings, "Types"), which only another
+/// clause asks for.
+#[test]
+fn a_clause_takes_nothing_for_another_one() {
+    let mut site = Site::new(World::new());
+    site.config.misp("filter: [{orgs: [\"1\"], types: [email-src]}, {orgs: [\"2\"], types: [email]}]\n");
+    site.config.extra("other:\n  enabled: true\n");
+    for org in [1, 2] {
+        let sender = format!("sender{org}@evil.example");
+        let mut draft = event(&[("email-src", &sender), ("email", &format!("other{org}@evil.example"))]);
+        (draft.orgc_id, draft.orgc) = (org, format!("ORG{org}"));
+        site.misp.world().add_event(draft, NOW - DAY);
+    }
+    pass(&site, NOW, &[]);
+    assert_eq!(values(&site), ["other2@evil.example", "sender1@evil.example"]);
+}
