@@ -47,6 +47,20 @@ fn a_large_event_is_deleted_while_it_is_asked_for() {
     }
 }
 
+/// The deletion of a large event comes while memcached is away: passes must not wait for somebody when it is back.
+#[test]
+fn a_large_event_is_deleted_while_memcached_is_away() {
+    let mut scene = Scene::start(world(&[40, 60]), "", "");
+    scene.site.memcached.kill();
+    assert!(scene.operate(&DeleteEvent(1)));
+    scene.await_log("cannot be reached");
+    scene.site.memcached.restart();
+    scene.settles("memcached is back");
+    scene.await_counts("a pass", |counts| counts.passes == 2);
+    scene.settles("after a pass");
+    assert_eq!(scene.site.held().indicators.len(), 60);
+}
+
 /// A feed's events are as old as they were there: what is outside the window is not loaded, by no message either.
 #[test]
 fn an_event_outside_the_window_is_added() {
