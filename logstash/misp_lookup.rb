@@ -69,6 +69,7 @@ def register(params)
   @namespaces = Array(@settings["namespaces"]).map(&:to_s)
   @parents = @settings["parents"].to_s != "false"
   @fields = fields(@settings).map { |path, kind| [label(path), kind.to_s, *steps(path)] }
+  @urls_in_parts = urls_in_parts.freeze
   @widths = widths.freeze
   @said = nil
   @said_until = 0
@@ -134,7 +135,7 @@ def field_sets
       "[dns][queries][*][rrname]" => "domain", "[dns][answers][*][rdata]" => "host",
       "[tls][sni]" => "host", "[tls][ja3][hash]" => "ja3", "[tls][fingerprint]" => "x509",
       "[http][hostname]" => "host", "[http][url]" => "url", "[http][http_user_agent]" => "user-agent",
-      "[fileinfo]" => "hashes", "[ssh][client][hassh][hash]" => "hassh", "[ssh][server][hassh][hash]" => "hasshserver",
+      "[fileinfo]" => "hashes", "[files]" => "hashes", "[ssh][client][hassh][hash]" => "hassh", "[ssh][server][hassh][hash]" => "hasshserver",
       "[smtp][mail_from]" => "email", "[smtp][rcpt_to]" => "email"
     },
     # Zeek's logs in JSON.
@@ -144,6 +145,16 @@ def field_sets
       "[host]" => "host", "[uri]" => "url", "[user_agent]" => "user-agent",
       "[md5]" => "md5", "[sha1]" => "sha1", "[sha256]" => "sha256", "[hassh]" => "hassh"
     }
+  }
+end
+
+# A field with the path of a URL alone => where its host is, and its port. So Suricata and
+# Zeek write one, and web servers.
+def urls_in_parts
+  {
+    "url.original" => ["[url][domain]", "[url][port]"],
+    "http.url" => ["[http][hostname]", "[http][http_port]", "[dest_port]"],
+    "uri" => ["[host]", "[id.resp_p]", "[id][resp_p]"]
   }
 end
 
@@ -217,9 +228,15 @@ def questions(event)
     values = values(event.get(first), rest)
     complete = false if values.size > @settings["max_keys"]
     values.first(@settings["max_keys"]).each do |value|
-      forms(kind, value, networks).each do |namespace, text, far, inner|
+      found = forms(kind, value, networks).map { |form| [value, *form] }
+      whole_urls(event, name, value).each do |url|
+        # Its path and its host are asked for by themselves.
+        whole = forms("url", url, networks).select { |namespace, text| namespace == "url" && !text.start_with?("/") }
+        found.concat(whole.map { |form| [url, *form] })
+      end
+      found.each do |whole, namespace, text, far, inner|
         # Of a field with several values the one that matched is shown.
-        atomic = inner || parts?(kind) ? text : value.to_s
+        atomic = inner || parts?(kind) ? text : whole.to_s
         question = [inner ? "#{name}.#{inner}" : name, atomic, namespace, text]
         next unless worth_a_question?(question, held)
 
@@ -229,6 +246,20 @@ def questions(event)
   end
   wide.each { |question| complete = false unless put(asked, question) }
   [asked, complete]
+end
+
+# The URL that a path is the end of, where other fields have its host and its port.
+def whole_urls(event, name, path)
+  places = @urls_in_parts[name]
+  return [] unless places && path.is_a?(String) && path.start_with?("/")
+
+  host, *ports = places.map { |place| event.get(place) }
+  return [] unless host.is_a?(String) && !host.strip.empty?
+
+  host = clean(host)
+  port = ports.compact.first.to_s
+  bare = port !~ /\A[0-9]{1,5}\z/ || port == "80" || port == "443" || host.include?(":")
+  bare ? [host + clean(path)] : ["#{host}:#{port}#{clean(path)}", host + clean(path)]
 end
 
 def worth_a_question?(question, held)
