@@ -136,14 +136,19 @@ def field_sets
       "[tls][sni]" => "host", "[tls][ja3][hash]" => "ja3", "[tls][fingerprint]" => "x509",
       "[http][hostname]" => "host", "[http][url]" => "url", "[http][http_user_agent]" => "user-agent",
       "[fileinfo]" => "hashes", "[files]" => "hashes", "[ssh][client][hassh][hash]" => "hassh", "[ssh][server][hassh][hash]" => "hasshserver",
-      "[smtp][mail_from]" => "email", "[smtp][rcpt_to]" => "email"
+      "[smtp][mail_from]" => "email", "[smtp][rcpt_to]" => "email", "[email][from]" => "email",
+      "[email][to]" => "email", "[email][cc]" => "email", "[email][url]" => "url", "[community_id]" => "community-id"
     },
     # Zeek's logs in JSON.
     "zeek" => {
       "[id.orig_h]" => "ip", "[id.resp_h]" => "ip", "[id][orig_h]" => "ip", "[id][resp_h]" => "ip",
       "[query]" => "domain", "[answers]" => "host", "[server_name]" => "host", "[ja3]" => "ja3",
       "[host]" => "host", "[uri]" => "url", "[user_agent]" => "user-agent",
-      "[md5]" => "md5", "[sha1]" => "sha1", "[sha256]" => "sha256", "[hassh]" => "hassh"
+      "[md5]" => "md5", "[sha1]" => "sha1", "[sha256]" => "sha256", "[hassh]" => "hassh",
+      "[hasshServer]" => "hasshserver", "[cert_chain_fps]" => "x509", "[client_cert_chain_fps]" => "x509",
+      "[fingerprint]" => "x509", "[community_id]" => "community-id", "[mailfrom]" => "email", "[rcptto]" => "email",
+      "[from]" => "email", "[to]" => "email", "[reply_to]" => "email", "[subject]" => "email-subject",
+      "[msg_id]" => "email-message-id"
     }
   }
 end

@@ -152,11 +152,21 @@ fn undoubled(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(text)
 }
 
-/// `SHA256=ABC,MD5=DEF` is two values, each as it is asked for and as it is shown; any
-/// other text is one.
+/// `SHA256=ABC,MD5=DEF` is two values, each as it is asked for and as it is shown, and so is what
+/// Sysmon writes of the DNS' answers; any other text is one.
 fn parts(text: &str) -> Vec<(&str, &str)> {
     let named: Option<Vec<(&str, &str)>> = text.split(',').map(|part| named_hash(part.trim())).collect();
-    named.unwrap_or_else(|| vec![(text, text)])
+    named.or_else(|| answers(text)).unwrap_or_else(|| vec![(text, text)])
+}
+
+/// `type:  5 alias.example;::ffff:203.0.113.7;`
+fn answers(text: &str) -> Option<Vec<(&str, &str)>> {
+    let list = text.strip_suffix(';').filter(|list| !list.contains(['/', '\\', '=']))?;
+    let value = |answer: &'_ str| -> usize {
+        let Some(kind) = answer.strip_prefix("type:").map(str::trim_start) else { return 0 };
+        answer.len() - kind.trim_start_matches(|c: char| c.is_ascii_digit()).len()
+    };
+    Some(list.split(';').map(str::trim).map(|answer| answer[value(answer)..].trim()).map(|v| (v, v)).collect())
 }
 
 /// `SHA256=ABC`, and `ABC`.
@@ -212,6 +222,18 @@ mod tests {
         assert_eq!(found[1].asked, format!("IMPHASH={md5}"));
         assert_eq!(shown(alert.clone(), &["data.other"])[0].1, format!("MD5={md5}, nonsense"));
         assert_eq!(shown(alert, &["data.ips"]), [("data.ips".to_owned(), "203.0.113.7".to_owned())]);
+    }
+
+    #[test]
+    fn answers_of_the_dns() {
+        let of = |text: &str| parts(text).into_iter().map(|(asked, _)| asked.to_owned()).collect::<Vec<_>>();
+        let sysmon = "type:  5 7.alias.example;type: 12 b.example;::ffff:203.0.113.7;10.0.0.1;";
+        assert_eq!(of(sysmon), ["7.alias.example", "b.example", "::ffff:203.0.113.7", "10.0.0.1"]);
+        assert_eq!(of("203.0.113.7;"), ["203.0.113.7"]);
+        assert_eq!(of("-"), ["-"]);
+        for one in ["http://a.example/;x", "http://a.example/x;y;", "a=b;c=d;"] {
+            assert_eq!(of(one), [one]);
+        }
     }
 
     #[test]

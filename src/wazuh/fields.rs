@@ -21,6 +21,7 @@ pub const DEFAULT: &[&str] = &[
     "data.files.md5",
     // Names and URLs: Sysmon 22, Suricata, proxies.
     "data.win.eventdata.queryName",
+    "data.win.eventdata.queryResults",
     "data.dns.query",
     "data.dns.query.rrname",
     "data.dns.queries.rrname",
