@@ -69,6 +69,7 @@ def register(params)
   @namespaces = Array(@settings["namespaces"]).map(&:to_s)
   @parents = @settings["parents"].to_s != "false"
   @fields = fields(@settings).map { |path, kind| [label(path), kind.to_s, *steps(path)] }
+  @urls_in_parts = urls_in_parts.freeze
   @widths = widths.freeze
   @said = nil
   @said_until = 0
@@ -134,16 +135,31 @@ def field_sets
       "[dns][queries][*][rrname]" => "domain", "[dns][answers][*][rdata]" => "host",
       "[tls][sni]" => "host", "[tls][ja3][hash]" => "ja3", "[tls][fingerprint]" => "x509",
       "[http][hostname]" => "host", "[http][url]" => "url", "[http][http_user_agent]" => "user-agent",
-      "[fileinfo]" => "hashes", "[ssh][client][hassh][hash]" => "hassh", "[ssh][server][hassh][hash]" => "hasshserver",
-      "[smtp][mail_from]" => "email", "[smtp][rcpt_to]" => "email"
+      "[fileinfo]" => "hashes", "[files]" => "hashes", "[ssh][client][hassh][hash]" => "hassh", "[ssh][server][hassh][hash]" => "hasshserver",
+      "[smtp][mail_from]" => "email", "[smtp][rcpt_to]" => "email", "[email][from]" => "email",
+      "[email][to]" => "email", "[email][cc]" => "email", "[email][url]" => "url", "[community_id]" => "community-id"
     },
     # Zeek's logs in JSON.
     "zeek" => {
       "[id.orig_h]" => "ip", "[id.resp_h]" => "ip", "[id][orig_h]" => "ip", "[id][resp_h]" => "ip",
       "[query]" => "domain", "[answers]" => "host", "[server_name]" => "host", "[ja3]" => "ja3",
       "[host]" => "host", "[uri]" => "url", "[user_agent]" => "user-agent",
-      "[md5]" => "md5", "[sha1]" => "sha1", "[sha256]" => "sha256", "[hassh]" => "hassh"
+      "[md5]" => "md5", "[sha1]" => "sha1", "[sha256]" => "sha256", "[hassh]" => "hassh",
+      "[hasshServer]" => "hasshserver", "[cert_chain_fps]" => "x509", "[client_cert_chain_fps]" => "x509",
+      "[fingerprint]" => "x509", "[community_id]" => "community-id", "[mailfrom]" => "email", "[rcptto]" => "email",
+      "[from]" => "email", "[to]" => "email", "[reply_to]" => "email", "[subject]" => "email-subject",
+      "[msg_id]" => "email-message-id"
     }
+  }
+end
+
+# A field with the path of a URL alone => where its host is, and its port. So Suricata and
+# Zeek write one, and web servers.
+def urls_in_parts
+  {
+    "url.original" => ["[url][domain]", "[url][port]"],
+    "http.url" => ["[http][hostname]", "[http][http_port]", "[dest_port]"],
+    "uri" => ["[host]", "[id.resp_p]", "[id][resp_p]"]
   }
 end
 
@@ -217,9 +233,15 @@ def questions(event)
     values = values(event.get(first), rest)
     complete = false if values.size > @settings["max_keys"]
     values.first(@settings["max_keys"]).each do |value|
-      forms(kind, value, networks).each do |namespace, text, far, inner|
+      found = forms(kind, value, networks).map { |form| [value, *form] }
+      whole_urls(event, name, value).each do |url|
+        # Its path and its host are asked for by themselves.
+        whole = forms("url", url, networks).select { |namespace, text| namespace == "url" && !text.start_with?("/") }
+        found.concat(whole.map { |form| [url, *form] })
+      end
+      found.each do |whole, namespace, text, far, inner|
         # Of a field with several values the one that matched is shown.
-        atomic = inner || parts?(kind) ? text : value.to_s
+        atomic = inner || parts?(kind) ? text : whole.to_s
         question = [inner ? "#{name}.#{inner}" : name, atomic, namespace, text]
         next unless worth_a_question?(question, held)
 
@@ -229,6 +251,20 @@ def questions(event)
   end
   wide.each { |question| complete = false unless put(asked, question) }
   [asked, complete]
+end
+
+# The URL that a path is the end of, where other fields have its host and its port.
+def whole_urls(event, name, path)
+  places = @urls_in_parts[name]
+  return [] unless places && path.is_a?(String) && path.start_with?("/")
+
+  host, *ports = places.map { |place| event.get(place) }
+  return [] unless host.is_a?(String) && !host.strip.empty?
+
+  host = clean(host)
+  port = ports.compact.first.to_s
+  bare = port !~ /\A[0-9]{1,5}\z/ || port == "80" || port == "443" || host.include?(":")
+  bare ? [host + clean(path)] : ["#{host}:#{port}#{clean(path)}", host + clean(path)]
 end
 
 def worth_a_question?(question, held)
@@ -307,6 +343,8 @@ def forms_of(kind, text, networks)
   when "mac-address" then mac(text)
   when "as" then text =~ /\A(?:asn? ?)?([0-9]{1,10})\z/i ? [["as", $1]] : []
   when "tlsh" then tlsh(text)
+  when "email-message-id" then [text, text[/\A<(.+)>\z/, 1] || "<#{text}>"].map { |form| [kind, form] }
+  when "telfhash" then [text.downcase, text].uniq.map { |form| [kind, form] }
   when "x509", "ja3", "jarm", "hassh", "hasshserver" then [[kind, text.delete(":").downcase]]
   else @widths.key?(kind) ? digest(kind, text) : [[kind, text]]
   end
@@ -330,6 +368,13 @@ end
 def address(text, networks)
   return nil if text.length > 80 || text !~ /\A[0-9a-fA-F:\[]/
 
+  if (at = text.index(%r{[#|/]}))
+    # BIND and MISP put these before a port, and a network may be one address.
+    port = text[at..-1] =~ /\A[#|][0-9]{1,5}\z/
+    return nil unless port || text[at..-1] == (text.include?(":") ? "/128" : "/32")
+
+    text = text[0, at]
+  end
   four = text[/\A([0-9.]{7,15}?)\.?(:[0-9]{1,5})?\z/, 1]
   if four
     number = four_to_i(four)
@@ -407,9 +452,10 @@ def name(text)
   return nil unless ascii && ascii.length <= 253 && ascii =~ /\A[a-z0-9_-]+(\.[a-z0-9_-]+)*\z/
   return nil if ascii =~ /(\A|\.)[0-9]+\z/
 
-  list = in_domains(ascii)
-  list << ["domain", bare] unless bare == ascii
-  @parents ? list + parents(ascii) : list
+  # Older MISP servers kept a name as it was typed.
+  spellings = [ascii, bare, letters(ascii)].compact.uniq
+  list = in_domains(ascii) + spellings.drop(1).map { |spelling| ["domain", spelling] }
+  @parents ? (list + parents(ascii) + parents(spellings.last)).uniq : list
 end
 
 def in_domains(name)
@@ -449,7 +495,7 @@ def url(text, networks)
 
   scheme, authority, path, query, fragment = match.captures.map(&:to_s)
   if scheme.empty?
-    return path_alone(text, path + query) if authority.empty?
+    return ([text] | paths(path, query)).map { |form| ["url", form] } if authority.empty?
     # CONNECT host:443
     return [["url", text]] + host(authority, networks) if path.empty?
   end
@@ -461,14 +507,32 @@ def url(text, networks)
   tail = path + query
   tails = [tail]
   tails << (tail.end_with?("/") ? tail.chomp("/") : "#{tail}/") if query.empty?
+  tails = tails.flat_map { |rest| in_all_codes(rest) }.uniq
   schemes = scheme.empty? ? ["", "http://", "https://"] : ["#{scheme}://", ""]
   list = [text, schemes[0] + authority + tail + fragment, text[0, text.length - fragment.length]]
-  schemes.each { |start| tails.each { |rest| list << start + authority + rest } }
-  list << schemes[0] + bare + tail unless at.empty?
-  list << schemes[0] + user + at + bare.sub(/\A[^:]+/) { |name| ascii_name(name) || name } + tail unless bare.ascii_only?
-  list += [decoded(tail), encoded(tail)].reject { |rest| rest == tail }.map { |rest| schemes[0] + authority + rest }
-  list += [tail, path] if path.length > 1
+  # What a browser sends has both its name and its path in other letters than a person
+  # types, and the user elsewhere; so each with each.
+  places = in_all_letters(bare).flat_map { |form| [user + at + form, form] }.uniq
+  schemes.product(places, tails) { |parts| list << parts.join }
+  list += paths(path, query) if path.length > 1
   list.uniq.map { |form| ["url", form] } + host(place.sub(/:[0-9]*\z/, ""), networks)
+end
+
+# MISP's `uri` is the path, with its query or without.
+def paths(path, query)
+  in_all_codes(path + query) | in_all_codes(path)
+end
+
+def in_all_codes(tail)
+  [tail, decoded(tail), encoded(tail)].uniq
+end
+
+# The name before a port: as it is, in punycode, and in letters.
+def in_all_letters(place)
+  return [place] if place.ascii_only? && !place.include?("xn--")
+
+  name = place[/\A[^:]+/].to_s
+  [name, ascii_name(name), letters(name)].compact.uniq.map { |form| form + place[name.length..-1] }
 end
 
 # As people write what browsers put into percent codes: blanks and letters beyond ASCII.
@@ -485,10 +549,6 @@ end
 
 def encoded(tail)
   tail.gsub(/[^!-~]/) { |letter| letter.bytes.map { |byte| format("%%%02X", byte) }.join }
-end
-
-def path_alone(text, tail)
-  [text, tail, tail.sub(/\?.*\z/m, "")].uniq.map { |form| ["url", form] }
 end
 
 def bare_place(scheme, place)
@@ -570,7 +630,18 @@ def registry(text)
           %w[hkcc HKEY_CURRENT_CONFIG]].find { |names| names.any? { |name| name.casecmp(root).zero? } }
   return [["regkey", text]] if pair.nil? || rest.nil?
 
-  [text, "#{pair[0].upcase}\\#{rest}", "#{pair[1]}\\#{rest}"].uniq.map { |form| ["regkey", form] }
+  list = [text, "#{pair[0].upcase}\\#{rest}", "#{pair[1]}\\#{rest}"]
+  seen = pair[0] == "hku" && of_user(rest)
+  list += ["HKCU\\#{seen}", "HKEY_CURRENT_USER\\#{seen}"] if seen
+  list.uniq.map { |form| ["regkey", form] }
+end
+
+# Of a key below HKU what a user sees of it below HKCU: Windows logs a key with the number
+# (SID) of the user whose it is, and so nothing in a log begins with HKCU. What is in
+# SID_Classes is seen in Software\Classes.
+def of_user(rest)
+  match = /\AS-1-[0-9-]+(_Classes)?\\(.*)\z/mi.match(rest)
+  match && (match[1] ? "Software\\Classes\\" : "") + match[2]
 end
 
 def pipe(text)
@@ -592,6 +663,44 @@ def ascii_name(name)
   labels = name.unicode_normalize(:nfkc).downcase.split(/[.\u3002]/, -1)
   labels = labels.map { |label| label.ascii_only? ? label : label.length > 63 ? nil : "xn--#{punycode(label)}" }
   labels.all? && labels.join(".")
+end
+
+# What a name in punycode stands for; nil: it is in no other letters, or is broken.
+def letters(name)
+  return nil unless name.ascii_only? && name.downcase.include?("xn--") && name.bytesize <= longest_name
+
+  labels = name.downcase.split(".", -1).map { |label| label.start_with?("xn--") ? unpunycode(label[4..-1]) : label }
+  labels.all? ? labels.join(".") : nil
+end
+
+def unpunycode(label)
+  basic, _, digits = label.rpartition("-")
+  out = basic.codepoints
+  point, at, bias = 128, 0, 72
+  until digits.empty?
+    before, weight, step = at, 1, 36
+    loop do
+      digit = digits.slice!(0).to_s
+      return nil unless digit =~ /[a-z0-9]/
+
+      # Letters are 0 to 25, and figures follow them.
+      digit = digit.to_i(36) < 10 ? digit.to_i + 26 : digit.to_i(36) - 10
+      at += digit * weight
+      threshold = [[step - bias, 1].max, 26].min
+      break if digit < threshold
+
+      weight *= 36 - threshold
+      step += 36
+    end
+    bias = adapted(at - before, out.size + 1, before.zero?)
+    point += at / (out.size + 1)
+    return nil if point > 0x10ffff || (0xd800..0xdfff).cover?(point)
+
+    at %= out.size + 1
+    out.insert(at, point)
+    at += 1
+  end
+  out.pack("U*")
 end
 
 def punycode(label)

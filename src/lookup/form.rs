@@ -195,7 +195,13 @@ impl<'a> Forms<'a> {
                 self.spellings(namespace, name::host(plain).unwrap_or(plain), false);
             }
             Namespace::Url => {
+                if plain.starts_with('/') {
+                    self.path_alone(plain);
+                }
                 let _ = self.url(plain) || self.short_url(plain);
+            }
+            Namespace::EmailMessageId => {
+                self.mail(plain);
             }
             Namespace::Email => {
                 self.mail(plain);

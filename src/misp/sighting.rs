@@ -10,6 +10,7 @@ use super::client::{Client, Failure};
 use super::fetch::broken;
 use super::stream::Broken;
 use crate::error::{Error, Kind};
+use crate::indicator::MispType;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -161,6 +162,9 @@ pub enum Search<'a> {
     Uuid(&'a str),
     /// Addresses that match one of these patterns, `%` at their beginning.
     Addresses(&'a [String]),
+    /// Indicators that are this value, and not those that have it for a half, such as the port
+    /// of an address: of these there are more than a search shows.
+    Whole(&'a str),
 }
 
 /// Whether a value means itself in a search: MISP reads some characters as operators.
@@ -191,6 +195,11 @@ pub fn search(client: &Client, what: Search<'_>, with_sightings: bool) -> Result
         Search::Addresses(patterns) => {
             body["value"] = json!(patterns);
             body["type"] = json!(["ip-src", "ip-dst"]);
+        }
+        Search::Whole(value) => {
+            let whole: Vec<&str> = MispType::all().map(MispType::name).filter(|name| !name.contains('|')).collect();
+            body["value"] = json!([value]);
+            body["type"] = json!(whole);
         }
     }
     if with_sightings {

@@ -179,6 +179,23 @@ fn values_as_misp_takes_them() {
     assert_eq!(values, ["a.bad.org", PUBLIC, "185.220.101.48", "2a0b:f4c2:2::12", "185.220.102.0/24"]);
 }
 
+/// The half of an address that a shortened text ends with is not one that anything finds.
+#[test]
+fn a_text_is_not_cut_within_what_must_not_leave() {
+    for padding in (150..200).chain(950..1000) {
+        for secret in
+            ["192.168.10.254", "10[.]20[.]30[.]40", "printer.ours.local", "0c:70:4a:00:11:22", "fd00:aaaa:bbbb::1"]
+        {
+            let detail = format!("{} {secret}, and {}", "x".repeat(padding), "y".repeat(1100 - padding));
+            let line = serde_json::json!({"id": 1, "type": "A", "detail": detail, "source": PUBLIC, "timestamp": "2026-11-20"});
+            let built = terms().build(detection(From::Flowmon, &line.to_string(), false).unwrap().unwrap());
+            let body = String::from_utf8(built.draft.unwrap().body().unwrap()).unwrap();
+            let found = [&secret[..6], "printer"].into_iter().find(|part| body.contains(part));
+            assert_eq!(found, None, "{padding} {secret}");
+        }
+    }
+}
+
 /// Whoever has an event's UUID could try all private addresses.
 #[test]
 fn no_uuid_depends_on_what_must_not_leave() {

@@ -20,8 +20,20 @@ const HARDWARE: &str = "a hardware address";
 
 /// Last labels of names that are used inside of networks only: IANA's registry of
 /// special-use domain names, and those that RFC 6762, appendix G, finds in use.
-const LOCAL: [&str; 11] =
-    ["arpa", "corp", "home", "internal", "intranet", "invalid", "lan", "local", "localhost", "private", "test"];
+const LOCAL: [&str; 12] = [
+    "arpa",
+    "corp",
+    "home",
+    "internal",
+    "intranet",
+    "invalid",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "private",
+    "test",
+];
 
 /// The longest IPv6 address as text.
 const MAX_V6: usize = 45;
@@ -144,23 +156,27 @@ impl Withheld {
         finds
     }
 
-    /// Six pairs of digits, with colons or dashes: it names one machine of the site.
+    /// Six pairs of digits with colons or dashes, or three fours with dots or dashes: it names
+    /// one machine of the site.
     fn hardware_at(&self, text: &str, at: usize) -> Option<Find> {
-        const LENGTH: usize = 17;
         let bytes = text.as_bytes();
-        let separator = *bytes.get(at + 2)?;
-        if !matches!(separator, b':' | b'-') {
-            return None;
-        }
-        let part = bytes.get(at..at + LENGTH)?;
-        let right = |(i, b): (usize, &u8)| if i % 3 == 2 { *b == separator } else { b.is_ascii_hexdigit() };
-        let fits = part.iter().enumerate().all(right);
-        let more = |i: Option<&u8>| i.is_some_and(|b| b.is_ascii_hexdigit() || *b == separator);
-        let alone = !more(at.checked_sub(1).map(|i| &bytes[i])) && !more(bytes.get(at + LENGTH));
-        (fits && alone).then_some(Find { at: at..at + LENGTH, why: HARDWARE, mask: MASKED_ADDRESS })
+        let (width, length) = match (bytes.get(at + 2)?, bytes.get(at + 4)) {
+            (b':' | b'-', _) => (2, 17),
+            (_, Some(b'.' | b'-')) => (4, 14),
+            _ => return None,
+        };
+        let (separator, part) = (bytes[at + width], bytes.get(at..at + length)?);
+        let right =
+            |(i, b): (usize, &u8)| if i % (width + 1) == width { *b == separator } else { b.is_ascii_hexdigit() };
+        // Words of the digits a to f are names: `dead.beef.cafe`.
+        let fits = part.iter().enumerate().all(right) && (width == 2 || part.iter().any(u8::is_ascii_digit));
+        let digit = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_hexdigit);
+        let before = at.checked_sub(1).is_some_and(|i| digit(i) || bytes[i] == separator);
+        let after = digit(at + length) || bytes.get(at + length) == Some(&separator) && digit(at + length + 1);
+        (fits && !before && !after).then_some(Find { at: at..at + length, why: HARDWARE, mask: MASKED_ADDRESS })
     }
 
-    /// Four numbers with dots or dashes between them that begin here.
+    /// Four numbers with dots, or what names have in their place, that begin here.
     fn v4_at(&self, text: &str, at: usize) -> Option<Find> {
         let bytes = text.as_bytes();
         let digit = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_digit);
@@ -173,7 +189,7 @@ impl Withheld {
         for (part, octet) in octets.iter_mut().enumerate() {
             if part > 0 {
                 let found = *bytes.get(end)?;
-                if !matches!(found, b'.' | b'-') || *separator.get_or_insert(found) != found {
+                if !matches!(found, b'.' | b'-' | b'_') || *separator.get_or_insert(found) != found {
                     return None;
                 }
                 end += 1;
@@ -198,6 +214,12 @@ impl Withheld {
         let length = bytes[at..].iter().take_while(|b| of_name(b)).count();
         let name = text.get(at..at + length)?.trim_end_matches(['.', '-']);
         let plain = in_ascii(name);
+        if !name.is_ascii()
+            && let Ok(address) = plain.parse::<Ipv4Addr>()
+        {
+            let why = self.address(&IpAddr::V4(address).into())?;
+            return Some(Find { at: at..at + name.len(), why, mask: MASKED_ADDRESS });
+        }
         let last = plain.rsplit('.').next()?;
         if plain != "localhost" && (!plain.contains('.') || last.bytes().all(|b| b.is_ascii_digit())) {
             return None;
@@ -269,6 +291,15 @@ mod tests {
             ("v1.10.0.0.1", "v1.[address]"),
             ("ip-10-1-2-3.eu.example", "ip-[address].eu.example"),
             ("(MAC address: 0C:70:00:00:00:00) 0c-70-00-00-00-00", "(MAC address: [address]) [address]"),
+            ("MAC 001b.4411.3ab7, 001B-4411-3AB7.", "MAC [address], [address]."),
+            (
+                "001b.4411.3ab7.1 1.001b.4411.3ab7 cafe.beef.example",
+                "001b.4411.3ab7.1 1.001b.4411.3ab7 cafe.beef.example",
+            ),
+            ("dhcp_192_168_1_5.isp.example, host.localdomain", "dhcp_[address].isp.example, [name]"),
+            ("10\u{3002}0\u{3002}0\u{3002}1 \u{ff11}\u{ff10}.0.0.1", "[address] [address]"),
+            ("::ffff:0a00:0001 AA:BB:CC:DD:EE:FF: xAA-BB-CC-DD-EE-FF", "[address] [address]: x[address]"),
+            ("0:0:0:0:0:ffff:10.0.0.1 fe80--1.ipv6-literal.net", "[address] fe80--1.ipv6-literal.net"),
             ("at 10:13:00, took 2.5 s", "at 10:13:00, took 2.5 s"),
             ("::ffff:10.0.0.1 and ::ffff:185.220.101.47", "[address] and ::ffff:185.220.101.47"),
             ("FE80:0:0:0:0:0:0:1.", "[address]."),

@@ -96,6 +96,19 @@ mod tests {
         assert_eq!(found[3][0], long);
     }
 
+    /// The key is a hash, and what was asked is another spelling of what it is of.
+    #[test]
+    fn a_long_value_in_other_spellings() {
+        use crate::indicator::Namespace;
+        let keys = Keys::new("misp");
+        let (path, id) = (format!("/{}/ü", "x".repeat(300)), format!("<{}@mail.example>", "x".repeat(240)));
+        let hashed = |namespace, value: &str| String::from_utf8(keys.indicator(namespace, value)).unwrap();
+        let (path_key, id_key) = (hashed(Namespace::Url, &path), hashed(Namespace::EmailMessageId, &id));
+        let mut cache = cache(&[("misp-last-load", "1"), (&path_key, "1#uri"), (&id_key, "2#email-message-id")]);
+        let asked = [path.replace('ü', "%C3%BC") + "?a#b", id.replace(['<', '>'], "")];
+        assert_eq!(listed(&mut cache, &keys, &asked).unwrap(), [[path], [id]]);
+    }
+
     #[test]
     fn an_empty_cache_tells_nothing() {
         let keys = Keys::new("misp");

@@ -29,6 +29,18 @@ pub fn other(value: &str) -> Option<Other> {
     Some(Other::Endings(endings, network))
 }
 
+/// Whether MISP may have this listed value in other ways besides the one by which it finds it:
+/// a network with host bits.
+pub fn has_others(value: &str) -> bool {
+    value.contains('/') && value.parse::<IpNet>().is_ok()
+}
+
+/// Whether MISP takes this listed value for a port as well, which it compares with the second
+/// half of every composite.
+pub fn is_port(value: &str) -> bool {
+    value.bytes().all(|b| b.is_ascii_digit()) && value.parse::<u16>().is_ok()
+}
+
 /// Whether this value of MISP is that network.
 pub fn is_network(value: &str, network: &IpNet) -> bool {
     let Ok(other) = value.trim().parse::<IpNet>() else { return false };
@@ -55,6 +67,8 @@ mod tests {
         let network = "10.0.0.0/8".parse().unwrap();
         assert!(is_network("10.1.2.3/8", &network) && !is_network("11.1.2.3/8", &network));
         assert!(!is_network("10.0.0.0/9", &network) && !is_network("x", &network));
+        assert!(has_others("10.0.0.0/8") && !has_others("10.0.0.1") && !has_others("http://a/8"));
+        assert!(is_port("9009") && !is_port("65546") && !is_port("+80") && !is_port(""));
         for none in ["2001:db8::1", "evil.example", "http://a/8", ""] {
             assert_eq!(other(none), None, "{none}");
         }

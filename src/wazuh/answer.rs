@@ -39,7 +39,8 @@ pub struct Hit {
 /// The hits of one value. A local address that is listed, also as part of a URL or
 /// inside a network, is none.
 pub fn hits(wanted: &Wanted, matches: Vec<Match>, keys: &Keys) -> Vec<Hit> {
-    let told = matches.into_iter().filter(|m| !is_local(&m.key, keys));
+    let is_url = |m: &Match| keys.parse(m.key.as_bytes()).is_some_and(|(namespace, _)| namespace == Namespace::Url);
+    let told = matches.into_iter().filter(|m| !is_local(&m.key, keys) && (!wanted.whole_url || is_url(m)));
     told.map(|m| Hit {
         category: shortened(category(&m)),
         event_id: m.event_id,
@@ -176,7 +177,7 @@ mod tests {
     }
 
     fn hit(value: &str) -> Hit {
-        let wanted = Wanted { field: "data.url".into(), asked: value.into(), shown: value.into() };
+        let wanted = Wanted { field: "data.url".into(), asked: value.into(), shown: value.into(), whole_url: false };
         hits(&wanted, vec![found_in("misp-url:x", "url")], &Keys::new("misp")).remove(0)
     }
 
@@ -187,7 +188,7 @@ mod tests {
     /// Where the loader was told to keep it, the attribute's own category.
     #[test]
     fn the_attributes_own_category() {
-        let wanted = Wanted { field: "data.url".into(), asked: "x".into(), shown: "x".into() };
+        let wanted = Wanted { field: "data.url".into(), asked: "x".into(), shown: "x".into(), whole_url: false };
         let mut own = found_in("misp-url:x", "url");
         own.context = vec![("tlp", "amber".into()), ("category", "Payload delivery".into())];
         let mut empty = found_in("misp-url:x", "url");
@@ -236,7 +237,7 @@ mod tests {
 
     #[test]
     fn local_addresses_are_no_hits_wherever_they_come_from() {
-        let wanted = Wanted { field: "f".into(), asked: "x".into(), shown: "x".into() };
+        let wanted = Wanted { field: "f".into(), asked: "x".into(), shown: "x".into(), whole_url: false };
         let matches = ["misp-ip:10.0.0.1", "misp-cidr:10.0.0.0/8", "misp-ip:203.0.113.7", "misp-url:http://10.0.0.1/"]
             .map(|key| found_in(key, "ip-dst"));
         let keys: Vec<String> =

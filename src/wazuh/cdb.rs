@@ -66,18 +66,18 @@ fn address(ip: IpAddr, mut each: impl FnMut(&str)) -> Result<(), &'static str> {
     let text = ip.to_string();
     each(&text);
     if let IpAddr::V6(ip) = ip {
-        // Some logs (Suricata's) write every digit, and no other form is looked for.
-        let full = full(ip);
-        if full != text {
-            each(&full);
+        // Sysmon writes every group, Suricata every digit, and no other form is looked for.
+        let (groups, digits) = (in_groups(ip, 1), in_groups(ip, 4));
+        for other in [&groups, &digits].into_iter().filter(|other| **other != text) {
+            each(other);
         }
     }
     Ok(())
 }
 
-/// All eight groups with all four digits.
-fn full(ip: Ipv6Addr) -> String {
-    let groups: Vec<String> = ip.segments().iter().map(|group| format!("{group:04x}")).collect();
+/// All eight groups, each with so many digits at least.
+fn in_groups(ip: Ipv6Addr, digits: usize) -> String {
+    let groups: Vec<String> = ip.segments().iter().map(|group| format!("{group:0digits$x}")).collect();
     groups.join(":")
 }
 
@@ -151,10 +151,16 @@ mod tests {
         assert_eq!(of(Namespace::Ip, "203.0.113.7"), Ok(vec!["203.0.113.7".into()]));
         assert_eq!(
             of(Namespace::Ip, "2001:DB8::BAD"),
-            Ok(vec!["2001:db8::bad".into(), "2001:0db8:0000:0000:0000:0000:0000:0bad".into()])
+            Ok(vec![
+                "2001:db8::bad".into(),
+                "2001:db8:0:0:0:0:0:bad".into(),
+                "2001:0db8:0000:0000:0000:0000:0000:0bad".into()
+            ])
         );
         let all = "2001:1111:2222:3333:4444:5555:6666:7777";
         assert_eq!(of(Namespace::Ip, all), Ok(vec![all.into()]));
+        let short = "2001:1:2222:3333:4444:5555:6666:7777";
+        assert_eq!(of(Namespace::Ip, short).map(|keys| keys.len()), Ok(2));
         for local in ["10.1.2.3", "::1", "fe80::1", "::ffff:192.168.0.1"] {
             assert_eq!(of(Namespace::Ip, local), Err(LOCAL), "{local}");
         }

@@ -6,18 +6,25 @@ use serde_json::Value;
 /// The fields that are looked up unless the configuration names others, those that
 /// say most first: the first match is the one that old rules see.
 pub const DEFAULT: &[&str] = &[
-    // Files: Sysmon 1, 6, 7, 15, 23-25, syscheck, Suricata.
+    // Files: Sysmon 1, 6, 7, 23-26, 29, and 15, which has one name for them all to itself; syscheck, Suricata.
     "data.win.eventdata.hashes",
+    "data.win.eventdata.hash",
     "data.eventdata.hashes",
     "syscheck.sha256_after",
     "syscheck.sha1_after",
     "syscheck.md5_after",
     "data.fileinfo.sha256",
+    "data.fileinfo.sha1",
     "data.fileinfo.md5",
+    "data.files.sha256",
+    "data.files.sha1",
+    "data.files.md5",
     // Names and URLs: Sysmon 22, Suricata, proxies.
     "data.win.eventdata.queryName",
+    "data.win.eventdata.queryResults",
     "data.dns.query",
     "data.dns.query.rrname",
+    "data.dns.queries.rrname",
     "data.dns.rrname",
     "data.tls.sni",
     "data.http.url",
@@ -30,6 +37,8 @@ pub const DEFAULT: &[&str] = &[
     "data.win.eventdata.destinationIp",
     "data.win.eventdata.sourceIp",
     "data.win.eventdata.ipAddress",
+    "data.win.eventdata.destAddress",
+    "data.win.eventdata.sourceAddress",
     "data.eventdata.destinationIp",
     "data.eventdata.DestinationIp",
     "data.dstip",
@@ -45,6 +54,24 @@ pub const DEFAULT: &[&str] = &[
     "data.aws.sourceIPAddress",
     "data.CallerIPAddress",
 ];
+
+/// A URL of which an alert has no field, but one for each of its parts.
+#[derive(Debug)]
+pub struct UrlInParts {
+    /// Path and query.
+    pub path: &'static str,
+    /// The name or address before them.
+    pub host: &'static str,
+    /// The port; the first that there is.
+    pub ports: &'static [&'static str],
+}
+
+/// Those that there are: Suricata's.
+pub const URLS_IN_PARTS: &[UrlInParts] = &[UrlInParts {
+    path: "data.http.url",
+    host: "data.http.hostname",
+    ports: &["data.http.http_port", "data.dest_port"],
+}];
 
 /// Most values of one alert: a field may be a list, and a stranger may have filled it.
 pub const MAX_VALUES: usize = 256;

@@ -13,7 +13,7 @@ use crate::misp::sighting::{
     Mark, SEARCH_ROWS, Search, Seen, Verdict, Whose, add, is_searchable, organisation, search,
 };
 use crate::sighting::batch::{Item, Job};
-use crate::sighting::spelling::{Other, is_network, other};
+use crate::sighting::spelling::{Other, has_others, is_network, is_port, other};
 use crate::sighting::{Sighting, Subject};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -180,7 +180,9 @@ impl Post {
 
     fn one_with(&self, item: &Item, retry: &mut Retry, mut doubtful: bool) -> Given<Fate> {
         loop {
-            let done = if doubtful && can_be_searched(&item.sighting) {
+            let done = if is_only_whole(item) {
+                self.of_whole(item)
+            } else if doubtful && can_be_searched(&item.sighting) {
                 match self.search_for(std::slice::from_ref(item), true) {
                     Ok(rows) => self.complete(item, &rows),
                     // What cannot be asked for is sent: twice is better than never.
@@ -196,6 +198,7 @@ impl Post {
             };
             let done = match done {
                 Ok(Verdict::Refused(_)) if item.listed => self.spelled_otherwise(item).map(|found| found.or(done.ok())),
+                Ok(Verdict::Added) if is_of_several(item) => self.spelled_otherwise(item).map(|_| Some(Verdict::Added)),
                 done => done.map(Some),
             };
             match done {
@@ -220,6 +223,18 @@ impl Post {
         });
         self.mark_each(rows.iter(), mark(&item.sighting))?;
         Ok((!rows.is_empty()).then_some(Verdict::Added))
+    }
+
+    /// A value that MISP would take for a port as well: the attributes that are this get the
+    /// sighting one by one.
+    fn of_whole(&self, item: &Item) -> Result<Verdict, Failure> {
+        let value = item.sighting.subject.text();
+        self.request()?;
+        let mut rows = search(&self.client, Search::Whole(value), true)?;
+        rows.retain(|row| row.value.eq_ignore_ascii_case(value));
+        self.mark_each(rows.iter(), mark(&item.sighting))?;
+        let none = || Verdict::Refused("MISP has it only as the half of other values".to_owned());
+        Ok(if rows.is_empty() { none() } else { Verdict::Added })
     }
 
     /// Adds the sighting to those that do not show it.
@@ -320,6 +335,21 @@ fn can_be_searched(sighting: &Sighting) -> bool {
         Subject::Value(value) => is_searchable(value),
         Subject::Uuid(_) => true,
     }
+}
+
+/// Whether MISP would take the listed value for a port too.
+fn is_only_whole(item: &Item) -> bool {
+    item.listed && matches!(&item.sighting.subject, Subject::Value(value) if is_port(value))
+}
+
+/// Whether MISP may have the listed value in several ways, of which it finds one.
+fn is_of_several(item: &Item) -> bool {
+    item.listed && matches!(&item.sighting.subject, Subject::Value(value) if has_others(value))
+}
+
+/// Whether it takes more than one request or another than the common one.
+fn goes_alone(item: &Item) -> bool {
+    is_only_whole(item) || is_of_several(item)
 }
 
 fn whose<'a>(sighting: &'a Sighting, one: &'a mut [&'a str; 1]) -> Whose<'a> {

@@ -90,7 +90,8 @@ pub(super) fn parse(text: &str) -> Option<IpAddr> {
     }
     if !text.contains(':') {
         let dotted = text.strip_suffix('.').unwrap_or(text);
-        let (address, port) = dotted.split_once('|').unwrap_or((dotted, "1"));
+        // BIND writes `1.2.3.4#53`.
+        let (address, port) = dotted.split_once(['|', '#']).unwrap_or((dotted, "1"));
         return is_port(port).then(|| address.parse::<Ipv4Addr>().ok()).flatten().map(IpAddr::V4);
     }
     if let Some((address, port)) = text.rsplit_once(':')

@@ -111,6 +111,10 @@ impl Forms<'_> {
         let _ = self.host(at) || self.name(at);
         self.push(Namespace::EmailMessageId, address);
         self.push(Namespace::EmailMessageId, &format!("<{address}>"));
+        if alone {
+            // `invoice@shop.htm` may be what was attached.
+            self.push(Namespace::Filename, address);
+        }
         alone
     }
 }

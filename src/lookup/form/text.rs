@@ -32,6 +32,10 @@ const ROOTS: [(&str, &str); 5] = [
     ("HKCC", "HKEY_CURRENT_CONFIG"),
 ];
 
+/// The places of `HKU` and of `HKCU` in [`ROOTS`].
+const OF_USERS: usize = 2;
+const OF_ONE_USER: usize = 1;
+
 /// Where a named pipe is found; the first is how MISP's users write it.
 const PIPES: [&str; 3] = ["\\\\.\\pipe\\", "\\\\?\\pipe\\", "\\Device\\NamedPipe\\"];
 
@@ -56,8 +60,8 @@ impl Forms<'_> {
                 self.push(namespace, last_component(typed.bare));
             }
         }
-        // Sysmon writes a pipe as `\NAME`; more backslashes are a path.
-        if typed.bare.starts_with('\\') && !typed.bare[1..].contains('\\') {
+        // Sysmon writes a pipe as `\NAME`, and a name may have backslashes in it.
+        if typed.bare.starts_with('\\') && !typed.bare.starts_with("\\\\") {
             self.pipe_names(typed.bare);
         }
         if plain != typed.bare {
@@ -158,7 +162,7 @@ impl Forms<'_> {
     /// one that was typed); false if it is none.
     pub(super) fn regkey(&mut self, plain: &str) -> bool {
         let key = if starts_with(plain, "Computer\\") { &plain["Computer\\".len()..] } else { plain };
-        let (root, rest) = match [("\\REGISTRY\\MACHINE", 0), ("\\REGISTRY\\USER", 2)]
+        let (root, rest) = match [("\\REGISTRY\\MACHINE", 0), ("\\REGISTRY\\USER", OF_USERS)]
             .iter()
             .find(|(kernel, _)| starts_with(key, kernel) && ends_or_backslash(&key[kernel.len()..]))
         {
@@ -179,6 +183,11 @@ impl Forms<'_> {
         self.push(Namespace::Regkey, plain);
         self.push(Namespace::Regkey, &[root.0, rest].concat());
         self.push(Namespace::Regkey, &[root.1, rest].concat());
+        if let Some((classes, rest)) = (root == ROOTS[OF_USERS]).then(|| of_user(rest)).flatten() {
+            let (short, long) = ROOTS[OF_ONE_USER];
+            self.push(Namespace::Regkey, &[short, classes, rest].concat());
+            self.push(Namespace::Regkey, &[long, classes, rest].concat());
+        }
         true
     }
 
@@ -204,6 +213,19 @@ impl Forms<'_> {
 
 fn ends_or_backslash(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with('\\')
+}
+
+/// Of a key below `HKU` what a user sees of it below `HKCU`: Windows logs a key with the
+/// number (SID) of the user whose it is, and so nothing in a log begins with `HKCU`. What is
+/// in `SID_Classes` is seen in `Software\Classes`.
+fn of_user(rest: &str) -> Option<(&'static str, &str)> {
+    let (sid, rest) = rest.strip_prefix('\\')?.split_once('\\')?;
+    let plain = |sid: &str| sid[2..].bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    let (sid, classes) = match sid.len().checked_sub("_Classes".len()).and_then(|at| sid.split_at_checked(at)) {
+        Some((sid, end)) if end.eq_ignore_ascii_case("_Classes") => (sid, "\\Software\\Classes\\"),
+        _ => (sid, "\\"),
+    };
+    (starts_with(sid, "S-1-") && plain(sid)).then_some((classes, rest))
 }
 
 /// What a text is likeliest to be.

@@ -48,9 +48,7 @@ impl Forms<'_> {
 
     /// A URL without scheme and host, as some proxies log it: MISP's `uri`.
     pub(super) fn path_alone(&mut self, plain: &str) {
-        let parts = Parts::new("", plain);
-        self.push(Namespace::Url, &[parts.path, parts.query].concat());
-        self.push(Namespace::Url, parts.path);
+        self.paths(&Parts::new("", plain));
     }
 
     fn urls(&mut self, plain: &str, parts: &Parts<'_>) {
@@ -63,33 +61,42 @@ impl Forms<'_> {
         } else {
             Some(tail.strip_suffix('/').map_or_else(|| format!("{tail}/"), str::to_owned))
         };
-        let tails: Vec<&str> = std::iter::once(tail.as_str()).chain(slash.as_deref()).collect();
+        let mut tails: Vec<String> = std::iter::once(tail).chain(slash).collect();
+        let others: Vec<String> = tails.iter().flat_map(|tail| in_other_codes(tail)).collect();
+        tails.extend(others);
         let schemes: &[&str] = if scheme.is_empty() { &["", "http", "https"] } else { &[&scheme, ""] };
 
         self.push(Namespace::Url, plain);
-        self.push(Namespace::Url, &whole(schemes[0], &authority, &tail, parts.fragment));
+        self.push(Namespace::Url, &whole(schemes[0], &authority, &tails[0], parts.fragment));
         self.push(Namespace::Url, &plain[..plain.len() - parts.fragment.len()]);
+        let mut authorities = vec![authority];
+        authorities.extend(name::in_other_letters(parts.host).map(|host| parts.authority(&scheme, &host)));
+        // What a browser sends has both its name and its path in other letters than a
+        // person types, and the user elsewhere; so each with each.
         for scheme in schemes {
-            for tail in &tails {
-                self.push(Namespace::Url, &whole(scheme, &authority, tail, ""));
+            for authority in &authorities {
+                let bare = authority.strip_prefix(parts.user).filter(|bare| bare.len() < authority.len());
+                for authority in std::iter::once(authority.as_str()).chain(bare) {
+                    for tail in &tails {
+                        self.push(Namespace::Url, &whole(scheme, authority, tail, ""));
+                    }
+                }
             }
         }
-        if let Some(bare) = authority.strip_prefix(parts.user).filter(|bare| bare.len() < authority.len()) {
-            self.push(Namespace::Url, &whole(schemes[0], bare, &tail, ""));
-        }
-        if let Some(host) = name::in_other_letters(parts.host) {
-            let authority = parts.authority(&scheme, &host);
-            self.push(Namespace::Url, &whole(schemes[0], &authority, &tail, ""));
-        }
-        for other in [decoded(&tail), encoded(&tail)].into_iter().flatten() {
-            self.push(Namespace::Url, &whole(schemes[0], &authority, &other, ""));
-        }
         if parts.path.len() > 1 {
-            // MISP's `uri` is the path alone.
-            self.push(Namespace::Url, &tail);
-            self.push(Namespace::Url, parts.path);
+            self.paths(parts);
         }
         let _ = self.host(parts.host) || self.name(parts.host);
+    }
+
+    /// MISP's `uri` is the path, with its query or without.
+    fn paths(&mut self, parts: &Parts<'_>) {
+        for path in [[parts.path, parts.query].concat(), parts.path.to_owned()] {
+            self.push(Namespace::Url, &path);
+            for other in in_other_codes(&path) {
+                self.push(Namespace::Url, &other);
+            }
+        }
     }
 }
 
@@ -117,6 +124,11 @@ impl<'a> Parts<'a> {
 fn whole(scheme: &str, authority: &str, tail: &str, fragment: &str) -> String {
     let joint = if scheme.is_empty() { "" } else { "://" };
     [scheme, joint, authority, tail, fragment].concat()
+}
+
+/// The other ways of writing a path: as people do, and as browsers do.
+fn in_other_codes(tail: &str) -> impl Iterator<Item = String> {
+    [decoded(tail), encoded(tail)].into_iter().flatten()
 }
 
 /// As people write what browsers put into percent codes: blanks and letters beyond ASCII,

@@ -159,6 +159,48 @@ fn host_bits_and_mapped_addresses() {
     assert_eq!(noted(&site), expected);
 }
 
+/// MISP finds one of the two by the value, and says nothing of the other.
+#[test]
+fn a_network_with_host_bits_beside_one_without() {
+    let mut world = World::new();
+    for network in ["10.1.2.3/8", "10.0.0.0/8", "11.0.0.0/8", "192.0.2.0/24", "198.51.100.9/24"] {
+        world.add_event(Event::new(network).with(Attribute::new("ip-dst", network)), now());
+    }
+    let site = site(world);
+    site.pass(&[]);
+    // Alone, and in a list.
+    for (at, values) in
+        [(1_795_200_000, &["10.9.9.9"][..]), (1_795_210_000, &["10.9.9.9", "192.0.2.1", "198.51.100.1"])]
+    {
+        let line = json!({"values": values, "timestamp": at}).to_string();
+        assert_eq!(counts(&report(&site, &["--source", "s", "-"], &line, 0))[1], values.len() as u64);
+    }
+    let expected = [("10.1.2.3/8", 2), ("10.0.0.0/8", 2), ("192.0.2.0/24", 1), ("198.51.100.9/24", 1)];
+    assert_eq!(noted(&site), expected.map(|(network, count)| (format!("{network} s 0"), count)).into());
+}
+
+/// MISP compares with ports as well, which say nothing of an AS.
+#[test]
+fn a_number_is_no_port() {
+    let mut world = World::new();
+    for (kind, value) in [
+        ("AS", "9009"),
+        ("AS", "64496"),
+        ("ip-dst|port", "203.0.113.7|9009"),
+        ("port", "9009"),
+        ("domain", "evil.example"),
+    ] {
+        world.add_event(Event::new(value).with(Attribute::new(kind, value)), now());
+    }
+    let mut site = site(world);
+    site.config.extra(&format!("{FAST}other:\n  enabled: true\n")).write();
+    site.pass(&[]);
+    let line = json!({"values": ["AS9009", "64496", "evil.example"], "timestamp": 1_795_200_000}).to_string();
+    assert_eq!(counts(&report(&site, &["--source", "s", "-"], &line, 0))[1], 3);
+    let expected = ["9009 s 0", "64496 s 0", "evil.example s 0"].map(|name| (name.to_owned(), 1));
+    assert_eq!(noted(&site), expected.into());
+}
+
 /// MISP says nothing of an unknown value beside known ones, so we ask.
 #[test]
 fn mixed_known_and_unknown_values() {

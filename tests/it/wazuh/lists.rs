@@ -251,11 +251,14 @@ fn the_form_of_the_lists() {
     let directory = lists(&mut site, "");
     let report = site.pass(&[]);
     let full = "2001:0db8:0000:0000:0000:0000:0000:0007";
-    assert_eq!(text(&directory, "misp-ip"), format!("\"{full}\":1\n\"2001:db8::7\":1\n203.0.113.7:1,2\n"));
+    assert_eq!(
+        text(&directory, "misp-ip"),
+        format!("\"{full}\":1\n\"2001:db8:0:0:0:0:0:7\":1\n\"2001:db8::7\":1\n203.0.113.7:1,2\n")
+    );
     assert_eq!(text(&directory, "misp-domain"), "a.example:1\n");
     assert_eq!(text(&directory, "misp-md5"), "098f6bcd4621d373cade4e832627b4f6:2\n");
     assert_eq!((text(&directory, "misp-sha1"), text(&directory, "misp-sha256")), (String::new(), String::new()));
-    assert_eq!(report["cdb"]["keys"], 5);
+    assert_eq!(report["cdb"]["keys"], 6);
     assert_eq!(report["cdb"]["left_out"], serde_json::json!({"private": 1}));
     assert_eq!(report["cdb"]["written"].as_array().unwrap().len(), 5);
     assert_eq!(fs::metadata(directory.join("misp-ip")).unwrap().mode() & 0o777, 0o644);
@@ -281,7 +284,7 @@ fn without_news_nothing_is_written_or_read() {
         || fs::read_dir(&directory).unwrap().any(|e| e.unwrap().metadata().unwrap().accessed().unwrap() != long_ago);
     let inode = |name: &str| fs::metadata(directory.join(name)).unwrap().ino();
     let before = ["misp-ip", "misp-md5"].map(inode);
-    assert_eq!(site.pass(&[])["cdb"], serde_json::json!({"written": [], "keys": 5, "left_out": {"private": 1}}));
+    assert_eq!(site.pass(&[])["cdb"], serde_json::json!({"written": [], "keys": 6, "left_out": {"private": 1}}));
     assert!(!read());
     // Of lists that are made anew only those are replaced that have become others.
     site.misp.world().add_attribute(2, Attribute::new("ip-dst", "203.0.113.8"), NOW);
@@ -348,7 +351,7 @@ fn a_pass_that_ends_between_two_lists() {
     site.misp.world().add_attribute(2, Attribute::new("sha1", &"a".repeat(40)), NOW);
     let message = site.fails(&[], 73);
     assert!(message.contains("misp-md5: it is no file"), "{message}");
-    assert_eq!(list(&directory, "ip").len(), 4);
+    assert_eq!(list(&directory, "ip").len(), 5);
     assert_eq!(text(&directory, "misp-sha1"), "");
     fs::remove_file(&pipe).unwrap();
     site.pass(&[]);
@@ -408,7 +411,7 @@ fn a_list_that_is_no_longer_named_is_emptied() {
     lists(&mut site, "  cdb_lists: [ip, md5]\n");
     let log = site.load(&[]).stderr;
     assert!(log.contains("misp-domain is no longer written, and was emptied"), "{log}");
-    assert_eq!((text(&directory, "misp-domain"), list(&directory, "ip").len()), (String::new(), 3));
+    assert_eq!((text(&directory, "misp-domain"), list(&directory, "ip").len()), (String::new(), 4));
     // What somebody has made of it is theirs.
     fs::write(directory.join("misp-md5"), "mine:\n").unwrap();
     site.config.extra("");
@@ -422,7 +425,7 @@ fn a_list_that_is_no_longer_named_is_emptied() {
     // And on again.
     lists(&mut site, "");
     site.pass(&[]);
-    assert_eq!((list(&directory, "ip").len(), list(&directory, "md5").len()), (3, 1));
+    assert_eq!((list(&directory, "ip").len(), list(&directory, "md5").len()), (4, 1));
 }
 
 /// Two MISPs in one memcached have a prefix each, and lists of their own.
@@ -432,7 +435,7 @@ fn lists_are_called_as_keys_are() {
     let directory = lists(&mut site, "  cdb_lists: [ip]\n");
     site.config.memcached("prefix: other\n");
     site.pass(&[]);
-    assert_eq!(read(&directory.join("other-ip")).len(), 3);
+    assert_eq!(read(&directory.join("other-ip")).len(), 4);
     assert_eq!(files(&directory).len(), 1);
 }
 

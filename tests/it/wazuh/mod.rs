@@ -33,7 +33,12 @@ fn world() -> World {
     let events: [&[(&str, &str)]; 4] = [
         &[("filename|sha256", file.as_str()), ("md5", MD5), ("imphash", IMPHASH)],
         &[("ip-dst", "2001:db8::bad"), ("ip-dst", "198.51.100.23"), ("ip-src", "203.0.113.7"), ("ip-dst", "10.0.0.1")],
-        &[("domain", "evil.example"), ("url", "http://evil.example/Ünï?a=\"b\""), ("ip-src", "203.0.113.7")],
+        &[
+            ("domain", "evil.example"),
+            ("url", "http://evil.example/Ünï?a=\"b\""),
+            ("url", "http://evil.example:8080/gate.php"),
+            ("ip-src", "203.0.113.7"),
+        ],
         &[("ip-dst", "192.0.2.128/25"), ("ip-dst", "10.0.0.0/8")],
     ];
     for (i, attributes) in events.into_iter().enumerate() {
@@ -61,7 +66,10 @@ const HITS: [(&str, &[&str]); 13] = [
     ("linux_sysmon_3", &["198.51.100.23"]),
     ("groups_elsewhere", &["::ffff:203.0.113.7"]),
     ("windows_logon", &["203.0.113.7"]),
-    ("suricata_alert", &["198.51.100.23", "www.evil.example", "evil.example:8080", "EVIL.EXAMPLE"]),
+    (
+        "suricata_alert",
+        &["198.51.100.23", "www.evil.example", "evil.example:8080", "EVIL.EXAMPLE", "evil.example:8080/gate.php", MD5],
+    ),
     ("network", &["192.0.2.200"]),
     ("url", &["hxxp://Evil[.]example/Ünï?a=\"b\""]),
 ];
@@ -109,15 +117,18 @@ fn golden_datagrams() {
 fn example(field: &str) -> (&'static str, &'static str) {
     let name = field.rsplit('.').next().unwrap();
     match name {
-        "hashes" => ("misp-imphash:f34d5f2d4577ed6d9ceec516c1f5a744", "IMPHASH=F34D5F2D4577ED6D9CEEC516C1F5A744"),
+        "hashes" | "hash" => {
+            ("misp-imphash:f34d5f2d4577ed6d9ceec516c1f5a744", "IMPHASH=F34D5F2D4577ED6D9CEEC516C1F5A744")
+        }
         "sha256_after" | "sha256" => {
             ("misp-sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", SHA256)
         }
-        "sha1_after" => {
+        "sha1_after" | "sha1" => {
             ("misp-sha1:a94a8fe5ccb19ba61c4c0873d391e987982fbbd3", "A94A8FE5CCB19BA61C4C0873D391E987982FBBD3")
         }
         "md5_after" | "md5" => ("misp-md5:098f6bcd4621d373cade4e832627b4f6", MD5),
         "url" => ("misp-url:http://evil.example/a", "http://evil.example/a"),
+        "destAddress" | "sourceAddress" => ("misp-ip:2001:db8::7", "2001:db8::7"),
         _ if name.to_lowercase().contains("ip") => ("misp-ip:2001:db8::7", "2001:0DB8::7"),
         _ => ("misp-domain:evil.example", "www.EVIL.example"),
     }

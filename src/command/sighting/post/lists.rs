@@ -1,7 +1,7 @@
 //! Several sightings together: those that MISP shows to know in one request, those that
 //! it may have already asked for in one search. What fails goes the way of one.
 
-use super::{Fate, Given, Post, can_be_searched, fate, mark};
+use super::{Fate, Given, Post, can_be_searched, fate, goes_alone, mark};
 use crate::error::{Error, Kind};
 use crate::misp::client::Failure;
 use crate::misp::retry::Retry;
@@ -30,7 +30,7 @@ impl Post {
                 }
             }
         };
-        let known = |item: &Item| rows.iter().any(|row| row.has(item.sighting.subject.text()));
+        let known = |item: &Item| !goes_alone(item) && rows.iter().any(|row| row.has(item.sighting.subject.text()));
         let (known, others): (Vec<Item>, Vec<Item>) = items.into_iter().partition(known);
         let mut fates = self.together(known, end);
         fates.extend(others.iter().map(|item| (item.n, self.settled_one(item, end))));
@@ -112,8 +112,8 @@ impl Post {
             for item in some {
                 let given = match &rows {
                     _ if self.stopped() => Ok(Fate::Unknown),
-                    Some(rows) => self.completed(item, rows),
-                    None => self.one_with(item, &mut Retry::default(), true),
+                    Some(rows) if !goes_alone(item) => self.completed(item, rows),
+                    _ => self.one_with(item, &mut Retry::default(), true),
                 };
                 fates.push((item.n, self.settled(given, end)));
             }
