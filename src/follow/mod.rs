@@ -7,7 +7,7 @@
 //!   be done, coalesced and bounded), [`recent`] (what messages brought a moment ago), [`schedule`] (when what no message asks for is due), [`counts`] (what is told of it all)
 //! - [`inbox`]: where the threads meet
 //! - `look`: the state of some events asked of MISP, in a thread of its own
-//! - [`run`]: the one writer; `notify`: what systemd is told
+//! - [`run`]: the one writer, `run/looks.rs`: what it asks MISP for; `notify`: what systemd is told
 
 pub mod counts;
 pub mod decide;

@@ -1,8 +1,10 @@
 //! The one writer: messages, MISP's answers and passes, one after the other.
 
+mod looks;
+
+use self::looks::UnderWay;
 use super::decide::Rules;
 use super::inbox::{Fetched, Inbox, Work};
-use super::look::{self, Look};
 use super::notify::Notify;
 use super::pending::Adds;
 use super::schedule::Schedule;
@@ -10,18 +12,14 @@ use crate::atomic_file;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
-use crate::ledger::header::Header;
 use crate::lock::Lock;
 use crate::metrics;
 use crate::misp::client::{Client, local_now};
 use crate::misp::live::source::Stop;
 use crate::misp::live::transport::Transport;
-use crate::misp::query::Query;
-use crate::pass::between::{Absorbed, Between};
+use crate::pass::between::Between;
 use crate::pass::progress::Progress;
 use crate::pass::run::{self as pass, Options};
-use crate::pass::since::Since;
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -33,13 +31,6 @@ const ROUND: Duration = Duration::from_millis(200);
 /// How long the first pass waits for the line: one that comes up later needs a pass of its
 /// own. A Kafka group takes three seconds to join.
 const FIRST_LINE: Duration = Duration::from_secs(6);
-
-/// Events that MISP is asked for in one go.
-const LOOKED_AT: usize = 2_000;
-
-/// How long after answers that may disagree a pass looks again: behind what publishing
-/// does, and not for each of many in a row.
-const DOUBT: Duration = Duration::from_secs(15);
 
 /// Name of the file in the state directory that says how `follow` is doing.
 pub const FILE_NAME: &str = "follow.json";
@@ -113,15 +104,6 @@ struct Writer<'a> {
     look: Option<UnderWay>,
 }
 
-/// Events that MISP is being asked for.
-struct UnderWay {
-    begun: Instant,
-    /// Those of which the ledger has nothing that an answer has borne out.
-    anew: BTreeSet<u64>,
-    /// Known events that came without a row.
-    vanished: Vec<(u64, Header)>,
-}
-
 impl Writer<'_> {
     fn run(&mut self) -> Result<()> {
         self.wait_for_line()?;
@@ -187,22 +169,7 @@ impl Writer<'_> {
         }
         self.apply(work.adds, &work.gone)?;
         match work.fetched {
-            Some(Fetched::Batch(batch)) => {
-                let since = self.since(batch.events.iter().copied());
-                if let (Some(between), Some(look)) = (&mut self.between, &mut self.look) {
-                    let absorbed = between.absorb(*batch, since);
-                    self.schedule.changed(Instant::now());
-                    match absorbed {
-                        Ok(Absorbed { vanished, doubted }) => {
-                            look.vanished.extend(vanished);
-                            if doubted {
-                                self.schedule.want_pass(Instant::now() + DOUBT);
-                            }
-                        }
-                        Err(e) => self.stumble(e)?,
-                    }
-                }
-            }
+            Some(Fetched::Batch(batch)) => self.answered(*batch)?,
             Some(Fetched::End(result)) => self.looked(result)?,
             None => {}
         }
@@ -264,103 +231,6 @@ impl Writer<'_> {
         self.give_up_look(false);
     }
 
-    fn give_up_look(&mut self, failed: bool) {
-        if self.look.take().is_some() {
-            self.inbox.end_look(false, failed, Instant::now());
-        }
-    }
-
-    fn begin_look(&mut self, now: Instant) -> Result<()> {
-        let Some(between) = &mut self.between else { return Ok(()) };
-        let Some((number, events, anew)) = self.inbox.begin_look(now, LOOKED_AT) else { return Ok(()) };
-        let (mut known, mut unknown) = (Vec::new(), Vec::new());
-        for event in &events {
-            if !anew.contains(event) && between.knows(*event)? { known.push(*event) } else { unknown.push(*event) }
-        }
-        let misp_now = between.now();
-        let misp = &self.config.misp;
-        self.inbox.counts(|c| c.looks += 1);
-        self.look = Some(UnderWay { begun: now, anew, vanished: Vec::new() });
-        look::begin(
-            Look {
-                number,
-                client: self.client.clone(),
-                query: Query::new(self.config, misp_now),
-                known,
-                window: misp_now.saturating_sub(misp.initial_event_timestamp.as_secs()),
-                unknown,
-                connections: misp.connections,
-                page_size: misp.page_size,
-                directory: self.directory.to_owned(),
-            },
-            Arc::clone(self.inbox),
-        );
-        Ok(())
-    }
-
-    /// What messages brought of these events so lately that MISP's answer may not have it yet.
-    fn since(&self, events: impl Iterator<Item = u64>) -> Since {
-        let mut since = Since::default();
-        self.inbox.pending(|p| {
-            for event in events {
-                p.recent().of(event).for_each(|fresh| since.add(event, &fresh.record()));
-            }
-        });
-        since
-    }
-
-    /// MISP has answered, or not.
-    fn looked(&mut self, result: Result<()>) -> Result<()> {
-        let Some(UnderWay { begun, anew, vanished }) = self.look.take() else { return Ok(()) };
-        let now = Instant::now();
-        self.schedule.looked(now - begun, now);
-        self.inbox.end_look(result.is_ok(), result.is_err(), now);
-        if let Err(e) = result {
-            if e.kind() != Kind::Interrupted {
-                log::warn!("MISP was asked for events that messages are about: {e}; they are asked for again");
-                self.inbox.counts(|c| {
-                    c.failed_looks += 1;
-                    c.last_error = e.to_string();
-                });
-            }
-            return Ok(());
-        }
-        if !vanished.is_empty() {
-            self.schedule.changed(now);
-        }
-        let (unconfirmed, vanished): (Vec<_>, Vec<_>) = vanished.into_iter().partition(|(e, _)| anew.contains(e));
-        self.withdraw(unconfirmed.into_iter().map(|(event, _)| event), now)?;
-        let since = self.since(vanished.iter().map(|(event, _)| *event));
-        let Some(between) = self.between.as_mut().filter(|_| !vanished.is_empty()) else { return Ok(()) };
-        if self.config.misp.published {
-            // An edit unpublishes an event; what was loaded stays for the grace.
-            return between.mark_unpublished(&vanished);
-        }
-        match between.drop_vanished(&vanished, &since) {
-            Err(e) if e.kind() == Kind::Untrusted => {
-                log::warn!("{e}; the next pass decides");
-                Ok(())
-            }
-            Err(e) => self.stumble(e),
-            Ok(()) => Ok(()),
-        }
-    }
-
-    /// MISP has nothing of these events, nor did an answer ever have what the ledger has of
-    /// them, or MISP has said that it deleted them: they go, however many they are.
-    fn withdraw(&mut self, events: impl Iterator<Item = u64>, now: Instant) -> Result<()> {
-        let gone = self.inbox.pending(|p| {
-            let (lately, gone): (Vec<u64>, Vec<u64>) = events.partition(|event| p.recent().of(*event).next().is_some());
-            p.ask_anew(lately, now);
-            gone
-        });
-        let Some(between) = self.between.as_mut().filter(|_| !gone.is_empty()) else { return Ok(()) };
-        between.remove(&gone).or_else(|e| {
-            self.inbox.pending(|p| p.ask_anew(gone, now));
-            self.stumble(e)
-        })
-    }
-
     fn look_after_memcached(&mut self, now: Instant) {
         let due = self.schedule.ping_is_due(now);
         let Some(between) = &mut self.between else { return };
@@ -393,7 +263,12 @@ impl Writer<'_> {
         let opened = match passed {
             Err(e) if self.is_fatal(&e) => return Err(e),
             passed => {
-                let opened = Between::open(self.config, self.directory, self.ahead);
+                let opened = Between::open(self.config, self.directory, self.ahead).and_then(|mut between| {
+                    if let (Some(between), Err(_)) = (&mut between, &passed) {
+                        between.pass_failed()?;
+                    }
+                    Ok(between)
+                });
                 passed.and(opened.map(|between| self.between = between))
             }
         };

@@ -6,6 +6,7 @@
 //! was lost, came twice or lied is made good then.
 
 use super::applier::Applier;
+use super::bare::Bare;
 use super::dropped;
 use super::falco_files;
 use super::guard;
@@ -83,6 +84,8 @@ pub struct Between<'a> {
     held: u64,
     /// A server broke off.
     lost: bool,
+    /// Servers on which a failed pass has left no `misp-stats`.
+    bare: Bare,
     /// Tries servers that could not be reached.
     probe: Option<JoinHandle<bool>>,
 }
@@ -114,6 +117,7 @@ impl<'a> Between<'a> {
             settled: Vec::new(),
             held,
             lost: !away.is_empty(),
+            bare: Bare::default(),
             probe: None,
         };
         between.terms.now = between.now();
@@ -347,10 +351,19 @@ impl<'a> Between<'a> {
         change.commit()
     }
 
+    /// A pass has just failed: that servers have no `misp-stats` is no news until they are
+    /// emptied again.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Unavailable`].
+    pub fn pass_failed(&mut self) -> Result<()> {
+        self.bare = Bare::read(&mut self.fleet)?;
+        Ok(())
+    }
+
     /// Whether a pass is needed to make memcached right: a server broke off, or is empty.
     /// Those that could not be reached are tried, for [`Between::is_back`].
     pub fn is_unwell(&mut self) -> bool {
-        let key = self.fleet.keys().stats();
         let waiting: Vec<_> = self.fleet.unreachable().map(|(address, _)| address.clone()).collect();
         if std::mem::take(&mut self.lost) && waiting.is_empty() {
             return true;
@@ -363,8 +376,8 @@ impl<'a> Between<'a> {
                     .is_ok_and(|dialer| waiting.iter().any(|address| Server::open(address, &dialer).is_ok()))
             }));
         }
-        match self.fleet.each(|server| Ok(server.get(std::slice::from_ref(&key))?.pop().flatten().is_some())) {
-            Ok(servers) => servers.iter().any(|(_, there)| !there) || !self.fleet.newly_lost().is_empty(),
+        match Bare::read(&mut self.fleet) {
+            Ok(bare) => bare.is_news(&self.bare) || !self.fleet.newly_lost().is_empty(),
             Err(_) => true,
         }
     }

@@ -5,11 +5,12 @@
 //! - [`refill`]: servers that lost their data; `standing`: servers that missed a pass; [`writer`]: events into ledger and
 //!   memcached; [`verify`]: memcached held against the ledger; [`survey`]: the
 //!   ledger read once; `finish`: files, the keys that sum up, the report; `left_out`: keys that
-//!   too many events list; `prefix`: another one than before; `question`: which one the ledger
+//!   too many events list; `dropped`: keys that a full memcached gave up; `bare`: servers that nobody has filled; `prefix`: another one than before; `question`: which one the ledger
 //!   answers; `clock`: MISP's, if it was ahead; [`told`]: what readers have to know first;
 //!   [`run`]: all of it in order; [`history`]: what came of the last ones
 
 pub mod applier;
+mod bare;
 pub mod between;
 pub(crate) mod cdb_files;
 mod clock;

@@ -86,6 +86,7 @@ fn stored(ledger: &Ledger) -> Result<BTreeMap<String, (u64, u64, u64)>> {
     Ok(ledger.meta("memory")?.and_then(|m| serde_json::from_slice(&m).ok()).unwrap_or_default())
 }
 
-fn number(stats: &BTreeMap<String, String>, name: &str) -> u64 {
+/// A figure of memcached's `stats`; 0 where there is none.
+pub(super) fn number(stats: &BTreeMap<String, String>, name: &str) -> u64 {
     stats.get(name).and_then(|v| v.parse().ok()).unwrap_or(0)
 }

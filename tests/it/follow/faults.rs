@@ -55,6 +55,27 @@ fn memcached_is_emptied() {
     scene.settles("afterwards");
 }
 
+/// It is filled from the ledger once, not again and again until MISP answers.
+#[test]
+fn memcached_is_emptied_while_misp_is_away() {
+    const SEEN: &str = "lost its keys: a pass makes it right";
+    let mut scene = Scene::with(Site::new(world()), "timeout: 1s\n", "", "");
+    scene.site.misp.set_fault(Box::new(|_, _| Fault::Status(403, Vec::new(), b"{}".to_vec())));
+    for times in 1..=2 {
+        scene.site.memcached.flush_all();
+        let filled = || scene.site.held().indicators.len() == 40;
+        await_that(|| format!("it is filled\n{}", scene.follower.log()), filled);
+        // Of these only the first was made for its sake.
+        let failed = || scene.follower.log().matches("the pass failed").count() > times;
+        await_that(|| format!("the next pass\n{}", scene.follower.log()), failed);
+        assert_eq!(scene.follower.log().matches(SEEN).count(), times, "{}", scene.follower.log());
+    }
+    scene.site.misp.clear_fault();
+    scene.settles("MISP is back");
+    add(&mut scene, "afterwards.example");
+    scene.settles("afterwards");
+}
+
 #[test]
 fn misp_goes_and_comes_back() {
     let mut scene = Scene::start(world(), "", "");
