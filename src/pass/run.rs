@@ -154,7 +154,8 @@ fn load(config: &Config, directory: &Path, options: Options, progress: &Progress
     let (refilled, mended) = doubtful.mend(&ledger, &known, &mut fleet, &choice.fill, &terms, directory)?;
     report.refilled = refilled;
 
-    let lost = memory.lost_keys(&ledger)?;
+    let filled: Vec<String> = choice.fill.iter().map(|i| fleet.address(*i).to_string()).collect();
+    let lost = memory.lost_keys(&ledger, &filled)?;
     let mut pass =
         Pass { config, options, ledger: &ledger, known, client, lost, counted_on, doubtful, directory, progress, note };
     progress.say("asking MISP for its events");

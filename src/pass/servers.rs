@@ -27,12 +27,15 @@ impl Memory {
     }
 
     /// Whether a server threw keys out, or was emptied, since the last pass looked; perhaps ours.
-    pub(super) fn lost_keys(&self, ledger: &Ledger) -> Result<bool> {
+    /// Those that hold nothing and were `filled` have all of them by now.
+    pub(super) fn lost_keys(&self, ledger: &Ledger, filled: &[String]) -> Result<bool> {
         let before = stored(ledger)?;
         Ok(self.0.iter().any(|(address, (pid, evictions, flushes))| {
-            // Fewer than before: somebody set the counters to zero, and nobody knows what came before that.
+            // Fewer than before: somebody set the counters to zero. Another process: one that took
+            // over the memory of the one before (`-e`). Nobody knows what came before that.
             let others = |(old_pid, evicted, flushed): &(u64, u64, u64)| {
-                pid == old_pid && (evictions != evicted || flushes != flushed)
+                let counted = evictions != evicted || flushes != flushed;
+                if pid == old_pid { counted } else { !filled.contains(address) }
             };
             before.get(address).is_some_and(others)
         }))

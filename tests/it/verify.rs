@@ -6,11 +6,13 @@ use crate::support::memcached::Memcached;
 use crate::support::model::expected;
 use crate::support::program::run;
 use crate::support::sample;
+use crate::support::scene::now;
 use misp2memcached::demo::{Attribute, Event, SampleMisp, World};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 
 const ATTRIBUTES: &str = "/attributes/restSearch";
 
@@ -140,4 +142,33 @@ fn evicted_keys_come_back_although_the_counters_were_reset() {
     memcached.set(b"misp-stats", b"600");
     assert!(load(&file, &[])["mended"]["restored"].as_u64().unwrap() > 0);
     exact(&misp, &memcached);
+}
+
+/// A restart that takes the memory along (`-e`) takes misp-stats along too, but no counter.
+#[test]
+fn evicted_keys_come_back_although_the_memory_outlived_its_process() {
+    let misp = sample(world(2, 10));
+    misp.set_now(Some(OLD + 14 * 86_400));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("memory");
+    let mut memcached = Memcached::start(&["-m", "64", "-e", file.to_str().unwrap()]);
+    let configuration = Configuration::new(&misp, &memcached);
+    let file = configuration.write();
+    load(&file, &[]);
+    // As if it had been thrown out.
+    assert!(memcached.delete(b"misp-ip:198.18.1.3"));
+    memcached.signal("USR1");
+    memcached.wait();
+    // In the second in which it ended it does not take the memory for its own.
+    let ended = now();
+    while now() < ended + 2 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    memcached.restart();
+    assert!(memcached.get(b"misp-stats").is_some());
+    misp.forget_requests();
+    assert_eq!(load(&file, &[])["mended"]["restored"], 1);
+    assert_eq!(misp.count(ATTRIBUTES), 0);
+    exact(&misp, &memcached);
+    assert_eq!(load(&file, &[])["mended"]["restored"], 0);
 }

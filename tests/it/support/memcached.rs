@@ -144,6 +144,11 @@ impl Memcached {
         assert!(sent.is_ok_and(|s| s.success()), "memcached takes a signal");
     }
 
+    /// Waits until it has ended by itself.
+    pub fn wait(&mut self) {
+        let _ = self.child.wait();
+    }
+
     /// Kills it.
     pub fn kill(&mut self) {
         // Once it has ended, the socket in its place is its successor's.
