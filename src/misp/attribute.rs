@@ -61,58 +61,48 @@ pub struct IndexEvent {
 
 /// A whole number, as a number or as text; null is 0.
 pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    struct Number;
-    impl Visitor<'_> for Number {
-        type Value = u64;
-
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str("a whole number, as a number or as text")
-        }
-
-        fn visit_u64<E>(self, n: u64) -> Result<u64, E> {
-            Ok(n)
-        }
-
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<u64, E> {
-            text.parse().map_err(|_| E::custom("a number was expected"))
-        }
-
-        fn visit_unit<E>(self) -> Result<u64, E> {
-            Ok(0)
-        }
-    }
-    deserializer.deserialize_any(Number)
+    deserializer.deserialize_any(Number { signed: false })
 }
 
 /// The same for Unix seconds. MISP keeps what another server or a client says, in a column
 /// that has a sign: a moment before 1970 is 0, as it must not cost the whole answer.
 pub(super) fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    struct Moment;
-    impl Visitor<'_> for Moment {
-        type Value = u64;
+    deserializer.deserialize_any(Number { signed: true })
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str("Unix seconds, as a number or as text")
-        }
+struct Number {
+    /// Whether it may be below zero, which then counts as zero.
+    signed: bool,
+}
 
-        fn visit_u64<E>(self, n: u64) -> Result<u64, E> {
-            Ok(n)
-        }
+impl Visitor<'_> for Number {
+    type Value = u64;
 
-        fn visit_i64<E>(self, n: i64) -> Result<u64, E> {
-            Ok(u64::try_from(n).unwrap_or(0))
-        }
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a whole number, as a number or as text")
+    }
 
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<u64, E> {
-            let n: i128 = text.parse().map_err(|_| E::custom("a number was expected"))?;
-            Ok(u64::try_from(n.max(0)).unwrap_or(u64::MAX))
-        }
+    fn visit_u64<E>(self, n: u64) -> Result<u64, E> {
+        Ok(n)
+    }
 
-        fn visit_unit<E>(self) -> Result<u64, E> {
-            Ok(0)
+    fn visit_i64<E: serde::de::Error>(self, n: i64) -> Result<u64, E> {
+        match u64::try_from(n) {
+            Err(_) if !self.signed => Err(E::custom("a number below zero was not expected")),
+            n => Ok(n.unwrap_or(0)),
         }
     }
-    deserializer.deserialize_any(Moment)
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<u64, E> {
+        match text.parse() {
+            Ok(n) => Ok(n),
+            Err(_) => self.visit_i64(text.parse().map_err(|_| E::custom("a number was expected"))?),
+        }
+    }
+
+    fn visit_unit<E>(self) -> Result<u64, E> {
+        Ok(0)
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +128,7 @@ mod tests {
             let event: IndexEvent = serde_json::from_str(&format!(r#"{{"id":"7","timestamp":{text}}}"#)).unwrap();
             assert_eq!(event.timestamp, 0, "{text}");
         }
+        assert!(serde_json::from_str::<Attribute>(r#"{"id":-1,"event_id":"3","type":"md5","value":""}"#).is_err());
         assert!(serde_json::from_str::<Attribute>(r#"{"id":"-1","event_id":"3","type":"md5","value":""}"#).is_err());
     }
 }
