@@ -353,10 +353,7 @@ impl Pass<'_, '_> {
         let mut empty = Vec::new();
         for event in vanished {
             let Some(IndexEvent { timestamp, .. }) = unchanged(*event) else { continue };
-            let before = self.known.get(event).copied().unwrap_or_default();
-            let delivered = index.now;
-            let timestamp = if writer.once_more && !self.known.contains_key(event) { 0 } else { timestamp };
-            let header = Header { timestamp, delivered, published_at: 0, unpublished_since: 0, ..before };
+            let header = writer.emptied(*event, timestamp);
             if header.records > 0 {
                 writer.drop_records(*event, header, |_| true)?;
             } else {

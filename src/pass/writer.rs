@@ -255,10 +255,7 @@ impl<'a> Writer<'a> {
             // A later moment would say no more, and the header would have to be written.
             header.delivered = before.delivered;
         }
-        let news = known.is_none_or(|h| if h.timestamp == 0 { rewritten } else { h.timestamp != header.timestamp });
-        if self.once_more && news {
-            header.timestamp = 0;
-        }
+        header.timestamp = remembered(self.once_more, known, header.timestamp, rewritten);
         header.dirty = begun;
         let written = rewritten || known != Some(header);
         if written {
@@ -315,6 +312,15 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// The header of an event of which MISP really has nothing for us.
+    pub fn emptied(&self, event: u64, timestamp: u64) -> Header {
+        let known = self.known.get(&event).copied();
+        let before = known.unwrap_or_default();
+        let timestamp = remembered(self.once_more, known, timestamp, before.records > 0);
+        let delivered = self.terms.now;
+        Header { timestamp, delivered, published_at: 0, unpublished_since: 0, ..before }
+    }
+
     /// Changes headers without touching records.
     ///
     /// # Errors
@@ -337,6 +343,13 @@ impl<'a> Writer<'a> {
         self.settle(&mut change)?;
         change.commit()
     }
+}
+
+/// The timestamp that the ledger is to have of an event: 0, with which the next pass fetches
+/// it, where it is news that may go on and `once_more` asks for that.
+fn remembered(once_more: bool, known: Option<Header>, timestamp: u64, rewritten: bool) -> u64 {
+    let news = known.is_none_or(|h| if h.timestamp == 0 { rewritten } else { h.timestamp != timestamp });
+    if once_more && news { 0 } else { timestamp }
 }
 
 /// What was done with an event.

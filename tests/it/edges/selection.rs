@@ -274,3 +274,26 @@ fn events_that_are_being_saved() {
     pass(&site, NOW + 6 * HOUR, &[]);
     assert_eq!(site.misp.count(SEARCH), 0);
 }
+
+/// The same where only published events are asked for: one that is known to have nothing for
+/// us gets its first indicator only after its new timestamp.
+#[test]
+fn an_event_that_was_empty_is_being_saved() {
+    let mut site = Site::new(World::new());
+    site.config.misp("published: true\n");
+    site.misp.world().add_event(event(&[("ip-dst", "198.51.100.1")]), NOW - 9 * DAY);
+    site.misp.world().add_event(event(&[("comment", "nothing yet")]), NOW - 9 * DAY);
+    [1, 2].into_iter().for_each(|id| assert!(site.misp.world().publish(id, NOW - 9 * DAY)));
+    pass(&site, NOW, &[]);
+    site.misp.world().edit_event(2, "pulled", 1, NOW - 7 * DAY);
+    assert!(site.misp.world().publish(2, NOW));
+    pass(&site, NOW + 60, &[]);
+    let late = Attribute { id: 100, timestamp: NOW - 9 * DAY, ..Attribute::new("domain", "late.example") };
+    site.misp.world().event_mut(2).unwrap().attributes.push(late);
+    pass(&site, NOW + 2 * HOUR, &[]);
+    pass(&site, NOW + 4 * HOUR, &[]);
+    assert_eq!(site.held().indicators, expected(&site.misp.world(), |_, _| true));
+    site.misp.forget_requests();
+    pass(&site, NOW + 6 * HOUR, &[]);
+    assert_eq!(site.misp.count(SEARCH), 0);
+}
